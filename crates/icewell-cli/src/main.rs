@@ -1,0 +1,3 @@
+//! The `icewell` command.
+
+fn main() {}
