@@ -1,6 +1,51 @@
-//! An on-disk cache of large, immutable files: one directory is the whole database.
+#![doc = include_str!("../README.md")]
 
+mod cache;
 mod image_id;
 pub mod layout;
 
-pub use image_id::{ImageId, InvalidImageId};
+mod entry;
+mod reader;
+mod writer;
+
+mod attrs;
+mod claim;
+mod digest;
+mod mark;
+mod publish;
+mod verify;
+
+mod binding;
+mod clean;
+mod copy;
+mod evict;
+mod lock;
+mod prune;
+mod queue;
+mod scan;
+mod space;
+
+mod error;
+mod examine;
+mod folders;
+mod sys;
+mod time;
+
+pub use attrs::{Metadata, Validators};
+pub use binding::Adoption;
+pub use cache::{Cache, FileSystem, LeastRecent};
+pub use clean::{Cleaned, DEFAULT_STALL_TIME};
+pub use copy::Copied;
+pub use digest::{Algorithm, Digest, InvalidDigest};
+pub use entry::{Filler, Image, Incomplete, Invalid};
+pub use error::{Error, ErrorKind, Result};
+pub use examine::{Finding, Severity, examine};
+pub use image_id::{ImageId, InvalidImageId, MAX_LEN};
+pub use prune::{Mode, Pruned, PrunedImage};
+pub use publish::Commit;
+pub use queue::Queued;
+pub use reader::Reader;
+pub use space::{Count, DEFAULT_MAX_SIZE, Limit, Space, Usage};
+pub use time::{Clock, SystemClock};
+pub use verify::Verdict;
+pub use writer::{Announced, Resumable, Writer};

@@ -1,0 +1,186 @@
+//! Tags with their meaning: what is known of an image, as typed values.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::SystemTime;
+
+use tracing::warn;
+
+use crate::digest::Digest;
+use crate::image_id::ImageId;
+use crate::layout::tag;
+use crate::{sys, time};
+
+/// The origin's validators of an image (RFC 9110 §8.8): what tells that the origin still has the same bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Validators {
+    /// The `ETag` field's value, with its quotes.
+    pub etag: Option<String>,
+    /// The `Last-Modified` field's value.
+    pub last_modified: Option<String>,
+}
+
+/// What is known of an image besides its bytes; each part is optional and kept in a tag of its own.
+///
+/// A tag that does not fit the file system's space for tags (about 4 KiB in all on ext4) is left out with a warning;
+/// the image is cached all the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// A name for people.
+    pub name: Option<String>,
+    /// The origin's validators.
+    pub validators: Validators,
+    /// The media type.
+    pub content_type: Option<String>,
+    /// A front end's own record of how long the image is fresh; the library does not look into it.
+    pub freshness: Option<String>,
+}
+
+/// Where tags are read from: an open file, or a name in a folder.
+pub(crate) enum Tagged<'a> {
+    File(&'a dyn AsFdDyn),
+    Name(&'a sys::Dir, &'a OsStr),
+}
+
+/// [`AsFd`] as a trait object.
+pub(crate) trait AsFdDyn {
+    fn fd(&self) -> std::os::fd::BorrowedFd<'_>;
+}
+
+impl<T: AsFd> AsFdDyn for T {
+    fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.as_fd()
+    }
+}
+
+impl Tagged<'_> {
+    fn raw(&self, key: &str) -> io::Result<Option<Vec<u8>>> {
+        match self {
+            Tagged::File(file) => sys::get_tag(file.fd(), key),
+            Tagged::Name(dir, name) => sys::get_tag_at(dir, name, key),
+        }
+    }
+
+    /// The tag as text. One that cannot be read, or is no text, counts as missing: tags are what is known, and
+    /// nothing that depends on them may fail because somebody wrote garbage.
+    pub(crate) fn text(&self, key: &str) -> Option<String> {
+        match self.raw(key) {
+            Ok(value) => {
+                let value = String::from_utf8(value?);
+                value.inspect_err(|_| warn!(tag = key, "the tag is not UTF-8 and is passed over")).ok()
+            }
+            Err(error) => {
+                warn!(tag = key, %error, "the tag cannot be read and is passed over");
+                None
+            }
+        }
+    }
+
+    pub(crate) fn has(&self, key: &str) -> bool {
+        matches!(self.raw(key), Ok(Some(_)))
+    }
+
+    /// How often the image was read; 0 where the tag is missing or no number, as Glance has it.
+    pub(crate) fn hits(&self) -> u64 {
+        let Some(text) = self.text(tag::HITS) else { return 0 };
+        text.trim().parse().unwrap_or_else(|_| {
+            warn!(tag = tag::HITS, value = ?text, "the tag is not a number and counts as 0");
+            0
+        })
+    }
+
+    pub(crate) fn digest(&self, key: &str) -> Option<Digest> {
+        let text = self.text(key)?;
+        text.parse().inspect_err(|_| warn!(tag = key, value = ?text, "the tag is not a digest and is passed over")).ok()
+    }
+
+    /// When the image was last used: its access time, or the tag where somebody who may not set it left a later one.
+    pub(crate) fn last_accessed(&self, access_time: SystemTime) -> SystemTime {
+        // Looked up without a warning: the tag is missing on nearly every file.
+        let tagged = self.raw(tag::ACCESSED).ok().flatten().and_then(|value| String::from_utf8(value).ok());
+        tagged.and_then(|text| time::from_tag(&text)).map_or(access_time, |tagged| tagged.max(access_time))
+    }
+
+    pub(crate) fn metadata(&self) -> Metadata {
+        Metadata {
+            name: self.text(tag::NAME),
+            validators: Validators { etag: self.text(tag::ETAG), last_modified: self.text(tag::LAST_MODIFIED) },
+            content_type: self.text(tag::CONTENT_TYPE),
+            freshness: self.text(tag::FRESHNESS),
+        }
+    }
+
+    /// What the tags say of this file's being the cached image `id`.
+    pub(crate) fn identity(&self, id: &ImageId) -> io::Result<Identity> {
+        Ok(match self.raw(tag::IMAGE_ID)? {
+            Some(value) if value == id.as_str().as_bytes() => Identity::Itself,
+            Some(_) => Identity::Another,
+            None if self.raw(tag::CLAIM)?.is_some() => Identity::Claim,
+            None => Identity::Untagged,
+        })
+    }
+}
+
+/// What the tags of a file say of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// Committed by Icewell under this name.
+    Itself,
+    /// Committed by Icewell under another name: somebody moved it.
+    Another,
+    /// Icewell's claim, which a Glance beside us took for its own fill and committed.
+    Claim,
+    /// Not Icewell's: a Glance's, or one whose tags were lost.
+    Untagged,
+}
+
+/// Sets the tags of `metadata`, in order of importance; those that do not fit are left out, those that are absent
+/// are removed.
+pub(crate) fn set_metadata<Fd: AsFd + Copy>(file: Fd, metadata: &Metadata) -> io::Result<()> {
+    let Metadata { name, validators, content_type, freshness } = metadata;
+    for (key, value) in [
+        (tag::ETAG, &validators.etag),
+        (tag::LAST_MODIFIED, &validators.last_modified),
+        (tag::FRESHNESS, freshness),
+        (tag::CONTENT_TYPE, content_type),
+        (tag::NAME, name),
+    ] {
+        match value {
+            Some(value) => set_if_it_fits(file, key, value)?,
+            None => sys::remove_tag(file, key)?,
+        }
+    }
+    Ok(())
+}
+
+/// Sets a tag that the image can be without; removes it where the value does not fit, lest an old one stay.
+pub(crate) fn set_if_it_fits<Fd: AsFd + Copy>(file: Fd, key: &str, value: &str) -> io::Result<()> {
+    match sys::set_tag(file, key, value.as_bytes()) {
+        Err(error) if does_not_fit(&error) => {
+            warn!(tag = key, bytes = value.len(), "the tag does not fit and is left out");
+            sys::remove_tag(file, key)
+        }
+        other => other,
+    }
+}
+
+/// Sets a tag of free text, cut at the end of a character to what fits.
+pub(crate) fn set_cut_to_fit<Fd: AsFd + Copy>(file: Fd, key: &str, text: &str) -> io::Result<()> {
+    let mut length = text.len();
+    loop {
+        while !text.is_char_boundary(length) {
+            length -= 1;
+        }
+        match sys::set_tag(file, key, &text.as_bytes()[..length]) {
+            Err(error) if does_not_fit(&error) && length > 0 => length /= 2,
+            Err(error) if does_not_fit(&error) => return Ok(()),
+            other => return other,
+        }
+    }
+}
+
+fn does_not_fit(error: &io::Error) -> bool {
+    // setxattr(2): ENOSPC and EDQUOT for the file system's room, E2BIG and ERANGE for one value's length.
+    [libc::ENOSPC, libc::EDQUOT, libc::E2BIG, libc::ERANGE].map(Some).contains(&error.raw_os_error())
+}

@@ -1,0 +1,350 @@
+//! [`Cache`]: every operation, each a few lines; how it is done stands in the module that does it.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::attrs::{self, Metadata, Tagged};
+use crate::binding::Adoption;
+use crate::clean::Cleaned;
+use crate::copy::Copied;
+use crate::entry::{Image, Incomplete, Invalid};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::folders::Folders;
+use crate::image_id::ImageId;
+use crate::layout::tag;
+use crate::prune::{Mode, Pruned};
+use crate::queue::Queued;
+use crate::reader::Reader;
+use crate::space::{Limit, Space, Usage};
+use crate::sys;
+use crate::time::{Clock, SystemClock};
+use crate::verify::Verdict;
+use crate::writer::Writer;
+use crate::{binding, clean, copy, entry, prune, queue, space, verify};
+
+/// A cache directory, open for use by any number of threads; other processes, and a Glance with its `xattr` driver,
+/// may use it at the same time. Clones share what is open.
+///
+/// Every method may block on the disk. Nothing is kept in memory: what another process did is seen at once.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    folders: Arc<Folders>,
+    clock: Arc<dyn Clock>,
+}
+
+/// An image and the bytes it takes, as far as one look at its file tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeastRecent {
+    /// Its ID.
+    pub id: ImageId,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// The file system under the cache, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileSystem {
+    /// Its name, as `ext4`.
+    pub name: String,
+    /// Its size.
+    pub total: u64,
+    /// What an ordinary user may still write.
+    pub available: u64,
+}
+
+impl Cache {
+    /// Opens the cache at `dir`, and makes the directory and its folders where they are missing.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoXattrSupport`] where the file system keeps no user extended attributes;
+    /// [`ErrorKind::UnknownFormat`] for the cache of a newer Icewell; [`ErrorKind::ReadOnly`] and
+    /// [`ErrorKind::PermissionDenied`] as the system says. A directory that was missing is not left behind then.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Cache::open_with_clock(dir, Arc::new(SystemClock))
+    }
+
+    /// As [`open`](Cache::open), with a clock other than the machine's.
+    pub fn open_with_clock(dir: impl AsRef<Path>, clock: Arc<dyn Clock>) -> Result<Self> {
+        Ok(Cache { folders: Arc::new(Folders::open(dir.as_ref())?), clock })
+    }
+
+    /// The path it was opened by.
+    pub fn dir(&self) -> &Path {
+        self.folders.root.path()
+    }
+
+    // What is cached.
+
+    /// The cached images, by ID, in one pass. Files that vanish meanwhile are skipped.
+    pub fn images(&self) -> Result<Vec<Image>> {
+        let mut images = Vec::new();
+        for image in entry::cached(&self.folders)? {
+            let (id, stat) = image?;
+            let name = id.clone();
+            images.push(Image::read(id, &stat, &Tagged::Name(&self.folders.root, OsStr::new(name.as_str()))));
+        }
+        images.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(images)
+    }
+
+    /// The cached image `id`; none if it is not cached.
+    pub fn image(&self, id: &ImageId) -> Result<Option<Image>> {
+        match self.read(id) {
+            Ok(reader) => Ok(Some(reader.image().clone())),
+            Err(error) if error.kind() == ErrorKind::NotCached => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The number of cached images, the sum of their sizes, and the bytes they really take on disk, in one pass.
+    pub fn usage(&self) -> Result<Usage> {
+        let mut usage = Usage::default();
+        for image in entry::cached(&self.folders)? {
+            usage.add(&image?.1);
+        }
+        Ok(usage)
+    }
+
+    /// How often `id` was read; 0 if it is not cached, or its tag is missing or garbage.
+    pub fn hits(&self, id: &ImageId) -> Result<u64> {
+        if !self.is_cached(id)? {
+            return Ok(0);
+        }
+        Ok(Tagged::Name(&self.folders.root, OsStr::new(id.as_str())).hits())
+    }
+
+    /// Whether `id` is cached.
+    pub fn is_cached(&self, id: &ImageId) -> Result<bool> {
+        entry::is_cached(&self.folders, id)
+    }
+
+    /// Whether `id` is being filled: by an Icewell that is alive, or by whoever put a file without Icewell's mark into
+    /// `incomplete/`.
+    pub fn is_being_cached(&self, id: &ImageId) -> Result<bool> {
+        entry::is_being_cached(&self.folders, id)
+    }
+
+    /// Whether `id` is neither cached nor being filled.
+    pub fn is_cacheable(&self, id: &ImageId) -> Result<bool> {
+        Ok(!self.is_cached(id)? && !self.is_being_cached(id)?)
+    }
+
+    /// The least recently used image; none if the cache is empty.
+    pub fn least_recently_used(&self) -> Result<Option<LeastRecent>> {
+        let mut least: Option<(std::time::SystemTime, LeastRecent)> = None;
+        for image in entry::cached(&self.folders)? {
+            let (id, stat) = image?;
+            let used = Tagged::Name(&self.folders.root, OsStr::new(id.as_str())).last_accessed(stat.accessed);
+            if least.as_ref().is_none_or(|(first, least)| (used, &id) < (*first, &least.id)) {
+                least = Some((used, LeastRecent { id, size: stat.size }));
+            }
+        }
+        Ok(least.map(|(_, least)| least))
+    }
+
+    // Images in and out.
+
+    /// Opens a cached image for reading.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotCached`].
+    pub fn read(&self, id: &ImageId) -> Result<Reader> {
+        Reader::open(self.folders.clone(), self.clock.clone(), id)
+    }
+
+    /// Claims `id`, to fill it: nobody else can until the [`Writer`] is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::AlreadyCached`]; [`ErrorKind::InProgress`] where somebody else fills it, here, in another process, or
+    /// in a Glance.
+    pub fn write(&self, id: &ImageId) -> Result<Writer> {
+        Writer::claim(self.folders.clone(), self.clock.clone(), id)
+    }
+
+    /// Copies a cached image to the file `to`, over what it holds: sharing blocks where the file system can, else with
+    /// its holes. Tells `progress` the bytes of each step. Counts as a hit.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotCached`]; half a copy may be left where writing fails.
+    pub fn copy_out(&self, id: &ImageId, to: &Path, progress: &mut dyn FnMut(u64)) -> Result<Copied> {
+        let reader = self.read(id)?;
+        let copied = copy::copy_out(&reader, to, progress)?;
+        reader.count_hit()?;
+        Ok(copied)
+    }
+
+    /// Reads a cached image and compares it with its digest; a bad one goes to `invalid/`. Tells `progress` the bytes of
+    /// each step. Counts as no use of the image.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotCached`].
+    pub fn verify(&self, id: &ImageId, progress: &mut dyn FnMut(u64)) -> Result<Verdict> {
+        verify::verify(&self.folders, &self.read(id)?, progress)
+    }
+
+    /// Keeps `metadata` with a cached image in the place of what was kept. Whether it is cached.
+    pub fn set_metadata(&self, id: &ImageId, metadata: &Metadata) -> Result<bool> {
+        let Some((fd, _)) = self.open_cached(id)? else { return Ok(false) };
+        attrs::set_metadata(&fd, metadata).context("tag", || self.folders.root.path_of(id.as_str()))?;
+        Ok(true)
+    }
+
+    /// Pins a cached image, so that it is never pruned, or unpins it. Whether it is cached.
+    pub fn set_pinned(&self, id: &ImageId, pinned: bool) -> Result<bool> {
+        let Some((fd, _)) = self.open_cached(id)? else { return Ok(false) };
+        let set = if pinned { sys::set_tag(&fd, tag::PINNED, b"1") } else { sys::remove_tag(&fd, tag::PINNED) };
+        set.context("tag", || self.folders.root.path_of(id.as_str()))?;
+        Ok(true)
+    }
+
+    fn open_cached(&self, id: &ImageId) -> Result<Option<(std::os::fd::OwnedFd, sys::Stat)>> {
+        if !self.is_cached(id)? {
+            return Ok(None);
+        }
+        self.folders.root.open_file(id.as_str()).context("open", || self.folders.root.path_of(id.as_str()))
+    }
+
+    /// Removes a cached image; whether it was cached. Who has it open reads on undisturbed.
+    pub fn remove(&self, id: &ImageId) -> Result<bool> {
+        let name = OsStr::new(id.as_str());
+        // Not "is cached": a file that only bears the name of an image is in the way and may go, a folder may not.
+        let path = || self.folders.root.path_of(id.as_str());
+        let stat = self.folders.root.stat(name).context("look at", path)?;
+        if !stat.is_some_and(|stat| stat.kind == sys::Kind::File) {
+            return Ok(false);
+        }
+        let cached = self.is_cached(id)?;
+        Ok(self.folders.root.unlink(name).context("remove", path)? && cached)
+    }
+
+    /// Removes the cached images, those that are pinned only if `pinned_too`; how many.
+    pub fn remove_all(&self, pinned_too: bool) -> Result<u64> {
+        let mut removed = 0;
+        for image in entry::cached(&self.folders)? {
+            let (id, _) = image?;
+            let keep = !pinned_too && Tagged::Name(&self.folders.root, OsStr::new(id.as_str())).has(tag::PINNED);
+            removed += u64::from(!keep && self.remove(&id)?);
+        }
+        Ok(removed)
+    }
+
+    // What is wanted.
+
+    /// Queues an image; false if it is cached, being filled or queued already. Of callers that race, one gets true.
+    pub fn queue(&self, id: &ImageId) -> Result<bool> {
+        queue::add(&self.folders, id, self.clock.now())
+    }
+
+    /// The queue, first come first; the order holds within one tick of the clock, too.
+    pub fn queued(&self) -> Result<Vec<Queued>> {
+        queue::list(&self.folders)
+    }
+
+    /// Whether `id` is queued.
+    pub fn is_queued(&self, id: &ImageId) -> Result<bool> {
+        queue::contains(&self.folders, id)
+    }
+
+    /// Takes `id` off the queue; whether it was on it.
+    pub fn unqueue(&self, id: &ImageId) -> Result<bool> {
+        queue::remove(&self.folders, id)
+    }
+
+    /// Empties the queue; how many were on it.
+    pub fn unqueue_all(&self) -> Result<u64> {
+        let queued = self.queued()?;
+        queued.iter().try_fold(0, |count, queued| Ok(count + u64::from(self.unqueue(&queued.id)?)))
+    }
+
+    // Fills, failed ones, and tidying.
+
+    /// The fills under way, Icewell's and others', and those that were broken off, by ID.
+    pub fn incomplete(&self) -> Result<Vec<Incomplete>> {
+        clean::incomplete(&self.folders)
+    }
+
+    /// The failed fills, by ID.
+    pub fn invalid(&self) -> Result<Vec<Invalid>> {
+        clean::invalid(&self.folders)
+    }
+
+    /// Removes failed fills older than `grace`, or all of them for no grace; how many.
+    pub fn reap_invalid(&self, grace: Duration) -> Result<u64> {
+        clean::reap_invalid(&self.folders, grace, self.clock.now())
+    }
+
+    /// Removes fills that stood still for longer than `stall_time`, or any for none; how many images. A fill that is
+    /// alive stays, whatever its age.
+    pub fn reap_stalled(&self, stall_time: Duration) -> Result<u64> {
+        clean::reap_stalled(&self.folders, stall_time, self.clock.now())
+    }
+
+    /// Removes all failed fills and those that stalled.
+    pub fn clean(&self, stall_time: Duration) -> Result<Cleaned> {
+        Ok(Cleaned { invalid: self.reap_invalid(Duration::ZERO)?, stalled: self.reap_stalled(stall_time)? })
+    }
+
+    /// Does nothing while the images are within `limit`; else removes the least recently used until they are. Pinned
+    /// ones stay. A limit of 0 empties the cache. Two prunes, here or in two processes, come one after the other.
+    pub fn prune(&self, limit: Limit, mode: Mode) -> Result<Pruned> {
+        prune::prune(&self.folders, limit, mode)
+    }
+
+    // The limit and the origin, kept on the directory.
+
+    /// The limit in force: the one kept on the directory, or else 10 GiB.
+    pub fn limit(&self) -> Result<Limit> {
+        space::limit(&self.folders)
+    }
+
+    /// Keeps the limit on the directory, for every process that uses it.
+    pub fn set_limit(&self, limit: Limit) -> Result<()> {
+        space::set_limit(&self.folders, limit)
+    }
+
+    /// Removes what is over the limit in force, abandoned and failed fills first; whether the cache is within it then.
+    pub fn enforce_limit(&self) -> Result<bool> {
+        space::enforce(&self.folders)
+    }
+
+    /// Everything that takes room under the directory, by folder.
+    pub fn space(&self) -> Result<Space> {
+        space::space(&self.folders)
+    }
+
+    /// The file system that holds the cache.
+    pub fn file_system(&self) -> Result<FileSystem> {
+        let sys::Volume { file_system, total, available, .. } = space::volume(&self.folders)?;
+        Ok(FileSystem { name: file_system, total, available })
+    }
+
+    /// The origin that the cache is bound to, if it is bound.
+    pub fn origin(&self) -> Result<Option<String>> {
+        self.folders.root_tag(tag::ORIGIN)
+    }
+
+    /// Binds the cache to `origin`, once and for all: names mean nothing without it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::OtherOrigin`] where it is bound to another one, or holds images that nobody vouches for.
+    pub fn bind_origin(&self, origin: &str, adoption: Adoption) -> Result<()> {
+        binding::bind(&self.folders, origin, adoption)
+    }
+}
+
+impl Error {
+    /// Whether somebody else's work explains the error, so that looking again later is the thing to do.
+    pub fn is_transient(&self) -> bool {
+        matches!(self.kind(), ErrorKind::InProgress | ErrorKind::AlreadyCached)
+    }
+}

@@ -1,0 +1,133 @@
+//! Claims: how one filler gets an image, and how a Glance beside us is told.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use crate::entry::{self, Claim};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::folders::Folders;
+use crate::image_id::ImageId;
+use crate::layout::tag;
+use crate::sys::{self, Kind};
+use crate::{attrs, publish};
+
+/// An image claimed: the bytes' file with the fill lock on it.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    /// Holds the fill lock for as long as it is open.
+    pub(crate) bytes: File,
+    /// The inode of the sign in `incomplete/`, so that only ours is ever removed.
+    sign: (u32, u32, u64),
+}
+
+/// Claims `id` for the caller.
+///
+/// # Errors
+///
+/// [`ErrorKind::AlreadyCached`]; [`ErrorKind::InProgress`] where another Icewell or a live Glance fills it.
+pub(crate) fn claim(folders: &Folders, id: &ImageId) -> Result<Claimed> {
+    let bytes = File::from(lock_bytes(folders, id)?);
+    let claimed = check_not_cached(folders, id).and_then(|()| put_sign(folders, id)).and_then(|sign| {
+        // A Glance may have committed between the first look and the sign.
+        check_not_cached(folders, id).inspect_err(|_| drop(remove_sign(folders, id, sign))).map(|()| sign)
+    });
+    match claimed {
+        Ok(sign) => Ok(Claimed { bytes, sign }),
+        Err(error) => {
+            // What an earlier fill left of an image that is cached is of no use to anyone; an empty file never is.
+            let empty = sys::stat(&bytes).is_ok_and(|stat| stat.size == 0);
+            if empty || error.kind() == ErrorKind::AlreadyCached {
+                folders.fills.unlink(OsStr::new(id.as_str())).ok();
+            }
+            Err(error)
+        }
+    }
+}
+
+impl Claimed {
+    /// Takes the sign away. The lock goes with the bytes' file.
+    pub(crate) fn remove_sign(&self, folders: &Folders, id: &ImageId) -> Result<()> {
+        remove_sign(folders, id, self.sign)
+    }
+
+    /// Tells a Glance beside us that the fill is alive: its cleaner goes by the time of the sign.
+    pub(crate) fn refresh_sign(&self, folders: &Folders, id: &ImageId, now: std::time::SystemTime) {
+        if let Ok(Some((fd, stat))) = folders.incomplete.open_file(id.as_str())
+            && stat.inode == self.sign {
+                sys::set_times(fd, sys::SetTime::Keep, sys::SetTime::To(now)).ok();
+            }
+    }
+}
+
+/// Opens the bytes' file and takes its lock. The name may be renamed away between the two: then it is another's by now.
+fn lock_bytes(folders: &Folders, id: &ImageId) -> Result<OwnedFd> {
+    let name = id.as_str();
+    let path = || folders.fills.path_of(name);
+    loop {
+        let fd = folders.fills.open_or_create_file(name).context("open", path)?;
+        let opened = sys::stat(&fd).context("look at", path)?;
+        if opened.kind != Kind::File {
+            return Err(Error::new(ErrorKind::Io, "fill", path()).with_detail("it is not a regular file; remove it"));
+        }
+        if !sys::try_lock_fill(&fd).context("lock", path)? {
+            return Err(Error::new(ErrorKind::InProgress, "fill", path()));
+        }
+        let named = folders.fills.stat(OsStr::new(name)).context("look at", path)?;
+        if named.is_some_and(|named| named.inode == opened.inode) {
+            return Ok(fd);
+        }
+    }
+}
+
+fn check_not_cached(folders: &Folders, id: &ImageId) -> Result<()> {
+    let path = || folders.root.path_of(id.as_str());
+    let Some((fd, _)) = folders.root.open_file(id.as_str()).context("open", path)? else { return Ok(()) };
+    match attrs::Tagged::File(&fd).identity(id).context("read the tags of", path)? {
+        attrs::Identity::Untagged if sys::being_written(&fd) => Err(Error::new(ErrorKind::InProgress, "fill", path())),
+        attrs::Identity::Itself | attrs::Identity::Untagged => {
+            Err(Error::new(ErrorKind::AlreadyCached, "fill", path()))
+        }
+        attrs::Identity::Another | attrs::Identity::Claim => Ok(()),
+    }
+}
+
+/// Puts our sign into `incomplete/`. The caller holds the fill lock, so a sign that is there already was left behind. A
+/// fill that somebody else left there is set aside: nobody has it open for writing, so nobody goes on with it.
+fn put_sign(folders: &Folders, id: &ImageId) -> Result<(u32, u32, u64)> {
+    let name = id.as_str();
+    let path = || folders.incomplete.path_of(name);
+    loop {
+        match folders.incomplete.create_file(name) {
+            Ok(fd) => {
+                sys::set_tag(&fd, tag::CLAIM, b"1").context("mark", path)?;
+                return Ok(sys::stat(&fd).context("look at", path)?.inode);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(Error::io("claim", path(), error)),
+        }
+        match entry::claim(folders, id)? {
+            Claim::Written => return Err(Error::new(ErrorKind::InProgress, "fill", path())),
+            Claim::Left => publish::invalidate(folders, &folders.incomplete, id, "incomplete fetch")?,
+            // Made anew, not taken over: a Glance may still hold what it opened.
+            Claim::Ours => drop(folders.incomplete.unlink(OsStr::new(name)).context("remove", path)?),
+            Claim::Absent => {
+                let there = folders.incomplete.stat(OsStr::new(name)).context("look at", path)?;
+                if there.is_some_and(|stat| stat.kind != Kind::File) {
+                    let error = Error::new(ErrorKind::Io, "claim", path());
+                    return Err(error.with_detail("something that is not a regular file is in the way; remove it"));
+                }
+            }
+        }
+    }
+}
+
+fn remove_sign(folders: &Folders, id: &ImageId, sign: (u32, u32, u64)) -> Result<()> {
+    let name = OsStr::new(id.as_str());
+    let path = || folders.incomplete.path_of(id.as_str());
+    if folders.incomplete.stat(name).context("look at", path)?.is_some_and(|stat| stat.inode == sign) {
+        folders.incomplete.unlink(name).context("remove", path)?;
+    }
+    Ok(())
+}

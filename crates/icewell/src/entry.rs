@@ -1,0 +1,164 @@
+//! What one file tells us: a cached image, a fill under way, a failed one.
+
+use std::ffi::OsStr;
+use std::time::SystemTime;
+
+use crate::attrs::{Identity, Metadata, Tagged};
+use crate::digest::Digest;
+use crate::error::{Context, Result};
+use crate::folders::Folders;
+use crate::image_id::ImageId;
+use crate::layout::tag;
+use crate::scan;
+use crate::sys::{self, Kind, Stat};
+
+/// A cached image, as its file and its tags describe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Image {
+    /// Its ID, the file's name.
+    pub id: ImageId,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The bytes of disk blocks behind it: fewer than `size` where it has holes.
+    pub allocated: u64,
+    /// How often it was read.
+    pub hits: u64,
+    /// When its bytes were last written.
+    pub last_modified: SystemTime,
+    /// When it was last read, or else committed.
+    pub last_accessed: SystemTime,
+    /// Whether it is never to be pruned.
+    pub pinned: bool,
+    /// The digest the origin vouched for; checked before the image was committed.
+    pub digest: Option<Digest>,
+    /// The digest Icewell computed itself: good for finding bit rot, no proof of anything else.
+    pub computed_digest: Option<Digest>,
+    /// Whatever else is known of it.
+    pub metadata: Metadata,
+}
+
+impl Image {
+    pub(crate) fn read(id: ImageId, stat: &Stat, tags: &Tagged<'_>) -> Self {
+        Image {
+            size: stat.size,
+            allocated: stat.allocated,
+            hits: tags.hits(),
+            last_modified: stat.modified,
+            last_accessed: tags.last_accessed(stat.accessed),
+            pinned: tags.has(tag::PINNED),
+            digest: tags.digest(tag::DIGEST),
+            computed_digest: tags.digest(tag::COMPUTED_DIGEST),
+            metadata: tags.metadata(),
+            id,
+        }
+    }
+}
+
+/// Whether a file in DIR is the cached image its name says. Glance's own files have no tags of ours and are.
+fn bears_its_name(folders: &Folders, id: &ImageId) -> Result<bool> {
+    let tags = Tagged::Name(&folders.root, OsStr::new(id.as_str()));
+    let identity = tags.identity(id).context("read the tags of", || folders.root.path_of(id.as_str()))?;
+    Ok(matches!(identity, Identity::Itself | Identity::Untagged))
+}
+
+/// Whether there is a cached image `id`.
+pub(crate) fn is_cached(folders: &Folders, id: &ImageId) -> Result<bool> {
+    let path = || folders.root.path_of(id.as_str());
+    let stat = folders.root.stat(OsStr::new(id.as_str())).context("look at", path)?;
+    Ok(stat.is_some_and(|stat| stat.kind == Kind::File) && bears_its_name(folders, id)?)
+}
+
+/// The cached images in one pass, in no order, as far as `stat` tells; the tags of each are one call away.
+pub(crate) fn cached(folders: &Folders) -> Result<impl Iterator<Item = Result<(ImageId, Stat)>>> {
+    let entries = scan::entries(&folders.root)?;
+    Ok(entries.filter_map(move |entry| match entry {
+        Ok((id, stat)) => match bears_its_name(folders, &id) {
+            Ok(cached) => cached.then_some(Ok((id, stat))),
+            Err(error) => Some(Err(error)),
+        },
+        Err(error) => Some(Err(error)),
+    }))
+}
+
+/// Who fills, or filled, an incomplete image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filler {
+    /// An Icewell.
+    Icewell,
+    /// A Glance that uses the same directory, or anybody else who put a file into `incomplete/`.
+    Other,
+}
+
+/// An image that is being filled, or whose fill was broken off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Incomplete {
+    /// Its ID.
+    pub id: ImageId,
+    /// Who fills it.
+    pub filler: Filler,
+    /// Whether the filler is alive.
+    pub active: bool,
+    /// The bytes written so far.
+    pub written: u64,
+    /// The image's whole size, where it is known.
+    pub size: Option<u64>,
+    /// When something was last written.
+    pub last_modified: SystemTime,
+}
+
+/// A fill that failed, kept for a look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Invalid {
+    /// Its ID.
+    pub id: ImageId,
+    /// The bytes of it that are kept.
+    pub size: u64,
+    /// When something was last written.
+    pub last_modified: SystemTime,
+    /// Why the fill failed, where that is known.
+    pub error: Option<String>,
+}
+
+/// Whether anybody has a write lock on the bytes of this fill.
+pub(crate) fn fill_is_active(folders: &Folders, id: &ImageId) -> Result<bool> {
+    let path = || folders.fills.path_of(id.as_str());
+    match folders.fills.open_file(id.as_str()).context("open", path)? {
+        Some((fd, _)) => sys::fill_is_locked(&fd).context("ask for the lock of", path),
+        None => Ok(false),
+    }
+}
+
+/// A file in `incomplete/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// There is none.
+    Absent,
+    /// Icewell's sign; whether the fill is alive is told by the lock of its bytes.
+    Ours,
+    /// Somebody else's, who has it open for writing.
+    Written,
+    /// Somebody else's, who has gone.
+    Left,
+}
+
+/// Whose the file `incomplete/ID` is.
+pub(crate) fn claim(folders: &Folders, id: &ImageId) -> Result<Claim> {
+    let path = || folders.incomplete.path_of(id.as_str());
+    let Some((fd, _)) = folders.incomplete.open_file(id.as_str()).context("open", path)? else {
+        return Ok(Claim::Absent);
+    };
+    // A Glance that came upon our sign in the moment before it looked may be writing into it.
+    if sys::being_written(&fd) {
+        return Ok(Claim::Written);
+    }
+    Ok(if Tagged::File(&fd).has(tag::CLAIM) { Claim::Ours } else { Claim::Left })
+}
+
+/// Whether the image is being filled, as the folders say: a fill whose holder is alive, or any file in `incomplete/`
+/// that does not carry our mark.
+pub(crate) fn is_being_cached(folders: &Folders, id: &ImageId) -> Result<bool> {
+    Ok(fill_is_active(folders, id)? || matches!(claim(folders, id)?, Claim::Written | Claim::Left))
+}

@@ -1,0 +1,48 @@
+//! Who excludes whom.
+//!
+//! | lock | what it is | held |
+//! |---|---|---|
+//! | fill | write lock of the open file description of `incomplete/.icewell/ID` | as long as the [`Writer`] lives |
+//! | space | `flock` of DIR | while bytes are counted, room is made and a fill grows; while one prunes or cleans |
+//! | queue | `flock` of `queue/` | while an entry is added or removed |
+//! | image | `flock` of a cached image | while its hits are counted |
+//!
+//! They are taken in this order and never in another; nobody takes two of one kind. Only the fill lock is held for
+//! long, and nobody waits for it: who finds it taken is told "in progress". All of them belong to open file
+//! descriptions, so they exclude threads and processes alike, and a process that dies gives them back at once.
+//!
+//! **Fill.** It lies on the bytes, where no Glance ever writes, not on the claim `incomplete/ID`, which is only the sign
+//! by which a Glance sees the fill: a Glance may remove or overwrite it. A lock belongs to an inode and survives a
+//! rename, so whoever gets it compares the inode with the name and begins again if they differ: the file may have
+//! been committed a moment before. It is not a `flock`, because an open-file-description lock can be asked about
+//! without being taken (`F_OFD_GETLK`): nobody is ever turned away because somebody else was looking.
+//!
+//! **Space.** A fill's reservation is the size of its file: it is made as large as the image before the first byte is
+//! written. So the sum of the sizes under DIR is always the sum of what is there and what was promised, for every
+//! process that looks, and a crash leaves nothing to undo. The lock makes "count, remove, grow" one step.
+//!
+//! **Queue.** It gives each entry a later time than the one before, also within one tick of the clock. Of two callers
+//! who queue the same image the exclusive creation of the file decides, not the lock.
+//!
+//! **Image.** Extended attributes have no compare-and-set. Hits are exact for every thread and process of Icewell; a
+//! Glance that counts at the same moment does not know the lock and may lose some of its own.
+//!
+//! What is *not* excluded: readers by anything (a removed image stays readable to who has it open); a Glance beside us
+//! by anything (so nothing of ours is ever in a place where it writes); an operator with `rm` and `mv` (each file says
+//! whose it is).
+//!
+//! [`Writer`]: crate::Writer
+
+use crate::error::{Context, Result};
+use crate::folders::Folders;
+use crate::sys::{self, Held};
+
+/// Waits for the space lock.
+pub(crate) fn space(folders: &Folders) -> Result<Held> {
+    sys::hold(&folders.root).context("lock the cache directory", || folders.root.path().into())
+}
+
+/// Waits for the queue lock.
+pub(crate) fn queue(folders: &Folders) -> Result<Held> {
+    sys::hold(&folders.queue).context("lock the queue", || folders.queue.path().into())
+}

@@ -1,0 +1,73 @@
+//! The only renames: how a fill becomes an image, how a failed one or a bad image becomes invalid.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+
+use tracing::{info, warn};
+
+use crate::attrs::{self, Identity, Tagged};
+use crate::error::{Context, Result};
+use crate::folders::Folders;
+use crate::image_id::ImageId;
+use crate::layout::tag;
+use crate::sys::{self, Dir};
+
+/// How a commit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// The fill is the cached image now.
+    Stored,
+    /// A Glance beside us had cached the image meanwhile: that one stays, this fill was dropped.
+    AlreadyThere,
+}
+
+/// Makes the whole and tagged bytes of a fill the cached image `id`.
+///
+/// Bytes and tags reach the disk before the name does, and the name before this returns: after a crash at any instant
+/// there is the fill or the image, whole. What stands under the name is never replaced if it is a cached image. What
+/// is none (another image that somebody moved there, or our own claim that a Glance committed) goes to `invalid/`.
+pub(crate) fn commit(folders: &Folders, id: &ImageId, fill: &File) -> Result<Commit> {
+    let name = id.as_str();
+    let path = || folders.root.path_of(name);
+    sys::sync(fill).context("make durable", || folders.fills.path_of(name))?;
+    loop {
+        match folders.fills.rename_no_replace(name, &folders.root) {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => return other.context("commit", path).map(|()| Commit::Stored),
+        }
+        let there = Tagged::Name(&folders.root, OsStr::new(name)).identity(id).context("read the tags of", path)?;
+        match there {
+            Identity::Itself | Identity::Untagged => {
+                info!(image_id = %id, "another cached copy is there already and stays");
+                folders.fills.unlink(OsStr::new(name)).context("remove", || folders.fills.path_of(name))?;
+                return Ok(Commit::AlreadyThere);
+            }
+            Identity::Another => invalidate(folders, &folders.root, id, "its tag names another image")?,
+            Identity::Claim => invalidate(folders, &folders.root, id, "it is a claim and was committed by another")?,
+        }
+    }
+    folders.root.sync().context("make durable", path)?;
+    folders.fills.sync().context("make durable", || folders.fills.path().into())?;
+    Ok(Commit::Stored)
+}
+
+/// Moves `id` from a folder to `invalid/`, over an earlier one, and notes why on it.
+pub(crate) fn invalidate(folders: &Folders, from: &Dir, id: &ImageId, why: &str) -> Result<()> {
+    let name = id.as_str();
+    if let Some((fd, _)) = from.open_file(name).context("open", || from.path_of(name))? {
+        note_error(fd, name, why);
+    }
+    from.rename(name, &folders.invalid).context("set aside", || from.path_of(name))?;
+    warn!(image_id = %id, why, "moved to invalid");
+    Ok(())
+}
+
+/// Best effort: that the fill failed matters more than that it says why.
+fn note_error<Fd: AsFd>(fd: Fd, name: &str, why: &str) {
+    if let Err(error) = attrs::set_cut_to_fit(fd.as_fd(), tag::ERROR, why) {
+        warn!(name, %error, "the reason cannot be noted on the failed fill");
+    }
+}

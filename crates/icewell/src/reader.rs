@@ -1,0 +1,106 @@
+//! One image out.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use crate::attrs::{Identity, Tagged};
+use crate::entry::Image;
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::folders::Folders;
+use crate::image_id::ImageId;
+use crate::layout::tag;
+use crate::sys::{self, SetTime};
+use crate::time::{self, Clock};
+
+/// A cached image, open for reading.
+///
+/// It stays readable, the same bytes, whatever happens to its name. Reading moves nothing: tell the cache that the read
+/// came to a good end with [`count_hit`](Reader::count_hit), or that bytes were read with [`touch`](Reader::touch).
+#[derive(Debug)]
+pub struct Reader {
+    folders: Arc<Folders>,
+    clock: Arc<dyn Clock>,
+    image: Image,
+    file: File,
+}
+
+impl Reader {
+    /// Opens the cached image `id`; none where there is none, or where a Glance is still writing it.
+    pub(crate) fn open(folders: Arc<Folders>, clock: Arc<dyn Clock>, id: &ImageId) -> Result<Self> {
+        let path = || folders.root.path_of(id.as_str());
+        let not_cached = || Error::new(ErrorKind::NotCached, "read", path());
+        let (fd, stat) = folders.root.open_file(id.as_str()).context("open", path)?.ok_or_else(not_cached)?;
+        let file = File::from(fd);
+        let tags = Tagged::File(&file);
+        match tags.identity(id).context("read the tags of", path)? {
+            Identity::Itself => {}
+            // Two Glances that fill one image write into one inode: it can have its final name while the second
+            // still writes it anew.
+            Identity::Untagged if !sys::being_written(&file) => {}
+            Identity::Untagged | Identity::Another | Identity::Claim => return Err(not_cached()),
+        }
+        let image = Image::read(id.clone(), &stat, &tags);
+        Ok(Reader { folders, clock, image, file })
+    }
+
+    /// What was known of the image when it was opened.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// The open file, for whoever reads by the system's own means. It is open for reading only.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Reads at `offset` and leaves the position alone; 0 bytes at the end.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+
+    /// Counts one successful read, and makes now the image's access time.
+    pub fn count_hit(&self) -> Result<()> {
+        self.count_hits(1)
+    }
+
+    /// Counts several at once. Exact under any number of Icewell's threads and processes; a removed image's are lost
+    /// with it, which is no error.
+    pub fn count_hits(&self, hits: u64) -> Result<()> {
+        let counted = sys::hold_file(&self.file, || {
+            let before = Tagged::File(&self.file).hits();
+            sys::set_tag(&self.file, tag::HITS, before.saturating_add(hits).to_string().as_bytes())
+        });
+        counted.context("count a hit of", || self.path())?;
+        self.touch()
+    }
+
+    /// Makes now the image's access time. Only a file's owner may (`utimensat(2)`); anybody else leaves a tag.
+    pub fn touch(&self) -> Result<()> {
+        let now = self.clock.now();
+        let touched = match sys::set_times(&self.file, SetTime::To(now), SetTime::Keep) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                sys::set_tag(&self.file, tag::ACCESSED, time::to_tag(now).as_bytes())
+            }
+            other => other,
+        };
+        touched.context("set the access time of", || self.path())
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.folders.root.path_of(self.image.id.as_str())
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read(buffer)
+    }
+}
+
+impl Seek for Reader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}

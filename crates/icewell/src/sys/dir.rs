@@ -1,0 +1,218 @@
+//! Folders by descriptor.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, CWD, Gid, Mode, OFlags, RenameFlags, Uid};
+use rustix::io::Errno;
+
+use super::stat::{Kind, Stat, stat, stat_at};
+
+/// An open folder, with the path it was opened by for messages only.
+#[derive(Debug)]
+pub(crate) struct Dir {
+    fd: OwnedFd,
+    path: PathBuf,
+    /// Owner, group and mode of the folder when it was opened: what is made in it gets the same.
+    heir: Heir,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Heir {
+    uid: u32,
+    gid: u32,
+    mode: u32,
+}
+
+const DIR_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+impl Dir {
+    /// Opens the folder at `path`. Symbolic links on the way are followed: the operator may have put them there.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        Dir::from_fd(fs::openat(CWD, path, DIR_FLAGS, Mode::empty())?, path.to_owned())
+    }
+
+    /// Opens the folder `name` in this one; a symbolic link is refused.
+    pub(crate) fn open_dir(&self, name: &str) -> io::Result<Self> {
+        let fd = fs::openat(&self.fd, name, DIR_FLAGS | OFlags::NOFOLLOW, Mode::empty())?;
+        Dir::from_fd(fd, self.path.join(name))
+    }
+
+    /// Opens the folder `name` in this one, and makes it, with this one's owner and mode, where it is missing.
+    pub(crate) fn open_or_make_dir(&self, name: &str) -> io::Result<Self> {
+        match self.open_dir(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => return other,
+        }
+        match fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o700)) {
+            Ok(()) => {
+                let made = self.open_dir(name)?;
+                self.hand_down(&made.fd, self.heir.mode & 0o7777)?;
+                // A crash may not bring back a cached image whose folder of claims is gone.
+                fs::fsync(&self.fd)?;
+                self.open_dir(name)
+            }
+            Err(Errno::EXIST) => self.open_dir(name),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A new open file description of the same folder, for a lock of its own.
+    pub(crate) fn reopen(&self) -> io::Result<OwnedFd> {
+        Ok(fs::openat(&self.fd, c".", DIR_FLAGS, Mode::empty())?)
+    }
+
+    fn from_fd(fd: OwnedFd, path: PathBuf) -> io::Result<Self> {
+        let stat = stat(&fd)?;
+        Ok(Dir { fd, path, heir: Heir { uid: stat.uid, gid: stat.gid, mode: stat.mode } })
+    }
+
+    /// The path this folder was opened by; for messages.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of `name` in this folder; for messages.
+    pub(crate) fn path_of(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    pub(crate) fn owner(&self) -> (u32, u32) {
+        (self.heir.uid, self.heir.gid)
+    }
+
+    /// What `name` is, itself and not what it may link to; none if there is no such name.
+    pub(crate) fn stat(&self, name: &OsStr) -> io::Result<Option<Stat>> {
+        match stat_at(&self.fd, name) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens `name` for reading without touching its access time; none where it is not a regular file.
+    ///
+    /// `O_NONBLOCK` keeps a planted FIFO from stopping us. `O_NOATIME` is for the owner only (`open(2)`): elsewhere the
+    /// file is opened without it, and a read may then move the access time.
+    pub(crate) fn open_file(&self, name: &str) -> io::Result<Option<(OwnedFd, Stat)>> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let opened = match fs::openat(&self.fd, name, flags | OFlags::NOATIME, Mode::empty()) {
+            Err(Errno::PERM) => fs::openat(&self.fd, name, flags, Mode::empty()),
+            other => other,
+        };
+        match opened {
+            Ok(fd) => {
+                let stat = stat(&fd)?;
+                Ok((stat.kind == Kind::File).then_some((fd, stat)))
+            }
+            // No such name; a symbolic link; a socket or a device without a driver.
+            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO | Errno::NODEV) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens `name` for reading and writing, making it if it is missing; never truncates it.
+    pub(crate) fn open_or_create_file(&self, name: &str) -> io::Result<OwnedFd> {
+        loop {
+            let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            match fs::openat(&self.fd, name, flags, Mode::empty()) {
+                Err(Errno::NOENT) => {}
+                other => return Ok(other?),
+            }
+            match self.create_file(name) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Makes the new file `name` with this folder's owner and mode; fails with `AlreadyExists` if the name is taken.
+    pub(crate) fn create_file(&self, name: &str) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o600))?;
+        if let Err(error) = self.hand_down(&fd, self.heir.mode & 0o666) {
+            self.unlink(OsStr::new(name)).ok();
+            return Err(error);
+        }
+        Ok(fd)
+    }
+
+    /// Gives what was just made here this folder's owner and `mode`: a Glance beside us must be able to use it.
+    fn hand_down(&self, fd: &OwnedFd, mode: u32) -> io::Result<()> {
+        if rustix::process::geteuid().is_root() && (self.heir.uid, self.heir.gid) != (0, 0) {
+            fs::fchown(fd, Some(Uid::from_raw(self.heir.uid)), Some(Gid::from_raw(self.heir.gid)))?;
+        }
+        Ok(fs::fchmod(fd, Mode::from_raw_mode(mode))?)
+    }
+
+    /// Removes the file `name`; whether it was there.
+    pub(crate) fn unlink(&self, name: &OsStr) -> io::Result<bool> {
+        match fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Moves `name` to the same name in `to`, over whatever is there.
+    pub(crate) fn rename(&self, name: &str, to: &Dir) -> io::Result<()> {
+        Ok(fs::renameat(&self.fd, name, &to.fd, name)?)
+    }
+
+    /// Moves `name` to the same name in `to`; fails with `AlreadyExists`, changing nothing, if the name is taken.
+    pub(crate) fn rename_no_replace(&self, name: &str, to: &Dir) -> io::Result<()> {
+        match fs::renameat_with(&self.fd, name, &to.fd, name, RenameFlags::NOREPLACE) {
+            // A file system without the flag (`rename(2)`): a hard link never replaces either.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                fs::linkat(&self.fd, name, &to.fd, name, AtFlags::empty())?;
+                Ok(fs::unlinkat(&self.fd, name, AtFlags::empty())?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Makes what was renamed, made or removed in this folder durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        Ok(fs::fsync(&self.fd)?)
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Makes the folder `path` and those above it, like `mkdir -p`; whether the last one was missing.
+pub(crate) fn create_dir_all(path: &Path) -> io::Result<bool> {
+    let made = match path.parent() {
+        _ if path.is_dir() => return Ok(false),
+        Some(parent) if !parent.as_os_str().is_empty() => {
+            create_dir_all(parent)?;
+            fs::mkdirat(CWD, path, Mode::from_raw_mode(0o755))
+        }
+        _ => fs::mkdirat(CWD, path, Mode::from_raw_mode(0o755)),
+    };
+    match made {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) if path.is_dir() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The names in a folder, without `.` and `..`, in no order.
+///
+/// A name that is made or removed during the walk may be missed or met; no other name is lost (`readdir(3)`).
+pub(crate) fn names(dir: &Dir) -> io::Result<impl Iterator<Item = io::Result<OsString>>> {
+    let entries = fs::Dir::new(dir.reopen()?)?;
+    Ok(entries.filter_map(|entry| match entry {
+        Ok(entry) => {
+            let name = entry.file_name().to_bytes();
+            (name != b"." && name != b"..").then(|| Ok(OsStr::from_bytes(name).to_owned()))
+        }
+        Err(error) => Some(Err(error.into())),
+    }))
+}

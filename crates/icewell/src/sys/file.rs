@@ -1,0 +1,112 @@
+//! Open files: bytes, times, durability.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{self, SeekFrom, Timespec, Timestamps, UTIME_OMIT};
+use rustix::io::Errno;
+
+/// What a file outside the cache is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    /// Made if missing, with mode 0666 less the umask; not truncated.
+    Write,
+}
+
+/// Opens a file by a path that the caller of the library gave: where bytes come from or go to, outside the cache.
+pub(crate) fn open_outside(path: &Path, access: Access) -> io::Result<File> {
+    let mut options = File::options();
+    match access {
+        Access::Read => options.read(true),
+        Access::Write => options.read(true).write(true).create(true).truncate(false),
+    };
+    #[expect(clippy::disallowed_methods, reason = "this is the module for calls to the operating system")]
+    options.custom_flags(libc::O_CLOEXEC).open(path)
+}
+
+/// The text of a small file outside the cache, such as one in `/proc`.
+pub(super) fn read_outside(path: &str) -> io::Result<String> {
+    let mut text = String::new();
+    open_outside(Path::new(path), Access::Read)?.take(1 << 16).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// A new open file description, for reading only, of an open file that may have no name any more.
+pub(crate) fn reopen_for_reading<Fd: AsFd>(dir: &super::Dir, name: &str, same_as: Fd) -> io::Result<Option<File>> {
+    let Some((fd, stat)) = dir.open_file(name)? else { return Ok(None) };
+    Ok((stat.inode == super::stat(same_as)?.inode).then(|| File::from(fd)))
+}
+
+/// A file time to set, or to leave as it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SetTime {
+    To(SystemTime),
+    Keep,
+}
+
+/// Sets access and modification time, to the nanosecond where the file system keeps it. Owner only (`utimensat(2)`).
+pub(crate) fn set_times<Fd: AsFd>(fd: Fd, accessed: SetTime, modified: SetTime) -> io::Result<()> {
+    let spec = |time| match time {
+        SetTime::Keep => Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        SetTime::To(time) => {
+            let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+            Timespec { tv_sec: since.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: since.subsec_nanos().into() }
+        }
+    };
+    Ok(fs::futimens(fd, &Timestamps { last_access: spec(accessed), last_modification: spec(modified) })?)
+}
+
+/// Sets the size; bytes that are new read as zeros and take no blocks.
+pub(crate) fn truncate(file: &File, size: u64) -> io::Result<()> {
+    Ok(fs::ftruncate(file, size)?)
+}
+
+/// Writes all of `bytes` at `offset`.
+pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    file.write_all_at(bytes, offset)
+}
+
+/// Data, size, tags and times reach the disk.
+pub(crate) fn sync(file: &File) -> io::Result<()> {
+    Ok(fs::fsync(file)?)
+}
+
+/// Data and size reach the disk.
+pub(crate) fn sync_data(file: &File) -> io::Result<()> {
+    Ok(fs::fdatasync(file)?)
+}
+
+/// The next run of data at or after `offset`, as start and end; none if there are only holes up to the end.
+pub(crate) fn next_data(file: &File, offset: u64) -> io::Result<Option<(u64, u64)>> {
+    let start = match fs::seek(file, SeekFrom::Data(offset)) {
+        Ok(start) => start,
+        Err(Errno::NXIO) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Some((start, fs::seek(file, SeekFrom::Hole(start))?)))
+}
+
+/// Makes `to` share all of `from`'s blocks (a reflink); whether the file system could.
+pub(crate) fn clone_range(from: &File, to: &File) -> io::Result<bool> {
+    match fs::ioctl_ficlone(to, from) {
+        Ok(()) => Ok(true),
+        // Not on this file system, not across two, or the target is no regular file (`ioctl_ficlone(2)`).
+        Err(Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOTTY | Errno::BADF | Errno::NOSYS) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Copies up to `length` bytes inside the kernel; how many. None where the kernel cannot for these two files.
+pub(crate) fn copy_range(from: &File, to: &File, offset: u64, length: usize) -> io::Result<Option<usize>> {
+    let (mut from_offset, mut to_offset) = (offset, offset);
+    match fs::copy_file_range(from, Some(&mut from_offset), to, Some(&mut to_offset), length) {
+        Ok(copied) => Ok(Some(copied)),
+        Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::BADF) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

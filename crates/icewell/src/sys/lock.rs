@@ -1,0 +1,45 @@
+//! The two kinds of lock the kernel gives us; `crate::lock` says what each is for.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use super::{Dir, raw};
+
+/// A lock on a folder, given back on drop or when the process ends.
+#[derive(Debug)]
+pub(crate) struct Held {
+    _fd: OwnedFd,
+}
+
+/// Waits for the exclusive `flock(2)` of a folder. Every call has its own open file description, so that it excludes
+/// this process's other threads as well.
+pub(crate) fn hold(dir: &Dir) -> io::Result<Held> {
+    let fd = dir.reopen()?;
+    hold_fd(&fd)?;
+    Ok(Held { _fd: fd })
+}
+
+/// Waits for the exclusive `flock(2)` of an open file, runs `work`, and gives the lock back.
+pub(crate) fn hold_file<Fd: AsFd, T>(fd: Fd, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    hold_fd(&fd)?;
+    let result = work();
+    flock(&fd, FlockOperation::Unlock)?;
+    result
+}
+
+fn hold_fd<Fd: AsFd>(fd: Fd) -> io::Result<()> {
+    loop {
+        match flock(&fd, FlockOperation::LockExclusive) {
+            Err(Errno::INTR) => {}
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// Takes the lock of a fill's bytes if it is free; whether it was.
+pub(crate) fn try_lock_fill<Fd: AsFd>(fd: Fd) -> io::Result<bool> {
+    raw::lock_fill(fd.as_fd())
+}

@@ -1,0 +1,22 @@
+//! The only calls to the operating system.
+//!
+//! Everything goes by a directory's descriptor and one file name, never by a joined path, so that nobody who renames a
+//! folder or plants a symbolic link can lead a call elsewhere. Functions return the system's own error; the callers
+//! add operation and path. The few calls that have no safe wrapper are in [`raw`], the crate's only `unsafe`.
+
+mod dir;
+mod file;
+mod lock;
+mod raw;
+mod stat;
+mod tags;
+
+pub(crate) use dir::{Dir, create_dir_all, names};
+pub(crate) use file::{
+    Access, SetTime, clone_range, copy_range, next_data, open_outside, reopen_for_reading, set_times, sync, sync_data,
+    truncate, write_at,
+};
+pub(crate) use lock::{Held, hold, hold_file, try_lock_fill};
+pub(crate) use raw::{being_written, fill_is_locked};
+pub(crate) use stat::{Kind, Stat, Volume, boot_id, stat, volume, whoami};
+pub(crate) use tags::{get_tag, get_tag_at, remove_tag, set_tag};

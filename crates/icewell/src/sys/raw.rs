@@ -1,0 +1,114 @@
+//! System calls that no crate wraps: open-file-description locks, leases, `getxattrat`.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+fn whole_file(kind: libc::c_int) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
+}
+
+/// Takes the write lock of an open file description (`fcntl(2)`, "Open file description locks") if it is free.
+pub(super) fn lock_fill(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let lock = whole_file(libc::F_WRLCK);
+    // SAFETY: `fd` is open for the length of the call, and `lock` is a whole `struct flock` that the kernel only reads.
+    let result = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
+    if result == 0 {
+        return Ok(true);
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EAGAIN | libc::EACCES) => Ok(false),
+        _ => Err(error),
+    }
+}
+
+/// Whether somebody holds the write lock of this file. Asks without taking it, so that no filler is ever turned away
+/// because somebody was looking.
+pub(crate) fn fill_is_locked<Fd: AsFd>(fd: Fd) -> io::Result<bool> {
+    let mut lock = whole_file(libc::F_RDLCK);
+    // SAFETY: `fd` is open for the length of the call, and `lock` is a whole `struct flock` that the kernel may write.
+    let result = unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
+    if result == 0 { Ok(lock.l_type != libc::F_UNLCK as libc::c_short) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether any process has this file open for writing, as a live Glance has the file it fills.
+///
+/// A read lease is granted exactly when nobody has the file open for writing (`fcntl(2)`, `F_SETLEASE`). Where leases
+/// cannot be had (another owner's file, a file system without them) the answer is "yes": better a fill too few than
+/// a torn image. `fd` must be open for reading only.
+pub(crate) fn being_written<Fd: AsFd>(fd: Fd) -> bool {
+    let fd = fd.as_fd().as_raw_fd();
+    // A writer that comes while the lease is ours makes the kernel send us a signal, by default the deadly SIGIO.
+    // SIGURG is ignored by default.
+    // SAFETY: plain integers go in, none of our memory is touched; `fd` is open for the length of the calls.
+    let result = unsafe {
+        libc::fcntl(fd, F_SETSIG, libc::SIGURG);
+        libc::fcntl(fd, libc::F_SETLEASE, libc::F_RDLCK)
+    };
+    if result != 0 {
+        return true;
+    }
+    // SAFETY: as above.
+    unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_UNLCK) };
+    false
+}
+
+/// `struct xattr_args` of `getxattrat(2)`.
+#[repr(C)]
+struct XattrArgs {
+    value: u64,
+    size: u32,
+    flags: u32,
+}
+
+/// The number of `getxattrat` on every architecture that took part in the common numbering (Linux 6.13).
+const SYS_GETXATTRAT: libc::c_long = 464;
+
+/// `F_SETSIG` of `fcntl(2)`, the same number on every Linux architecture.
+const F_SETSIG: libc::c_int = 10;
+
+static NO_GETXATTRAT: AtomicBool = AtomicBool::new(false);
+
+/// Reads an extended attribute of a name in a folder without opening the file: its length, or the system's error.
+/// None where the kernel does not know the call.
+pub(super) fn getxattrat(dir: BorrowedFd<'_>, name: &OsStr, key: &CStr, value: &mut [u8]) -> Option<io::Result<usize>> {
+    if NO_GETXATTRAT.load(Ordering::Relaxed) {
+        return None;
+    }
+    let Ok(name) = CString::new(name.as_bytes()) else {
+        return Some(Err(io::ErrorKind::InvalidInput.into()));
+    };
+    let mut args =
+        XattrArgs { value: value.as_mut_ptr() as u64, size: value.len().try_into().unwrap_or(u32::MAX), flags: 0 };
+    // SAFETY: `name` and `key` end with NUL and live through the call; `args` is a whole `struct xattr_args` that names
+    // `value`'s memory with its length, and the kernel writes no more than that.
+    let result = unsafe {
+        libc::syscall(
+            SYS_GETXATTRAT,
+            dir.as_raw_fd(),
+            name.as_ptr(),
+            libc::AT_SYMLINK_NOFOLLOW,
+            key.as_ptr(),
+            &raw mut args,
+            size_of::<XattrArgs>(),
+        )
+    };
+    if result >= 0 {
+        return Some(Ok(usize::try_from(result).unwrap_or(0)));
+    }
+    let error = io::Error::last_os_error();
+    if error.raw_os_error() == Some(libc::ENOSYS) {
+        NO_GETXATTRAT.store(true, Ordering::Relaxed);
+        return None;
+    }
+    Some(Err(error))
+}

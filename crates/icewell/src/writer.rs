@@ -1,0 +1,487 @@
+//! One image in: from claim to commit.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use tracing::{debug, warn};
+
+use crate::attrs::{self, Metadata, Tagged};
+use crate::claim::{self, Claimed};
+use crate::digest::{Algorithm, Digest, Hasher};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::folders::Folders;
+use crate::image_id::ImageId;
+use crate::layout::tag;
+use crate::mark::Mark;
+use crate::publish::{self, Commit};
+use crate::time::Clock;
+use crate::{queue, space, sys};
+
+/// Zeros are looked for in blocks of this many bytes: what file systems allocate at least.
+const BLOCK: usize = 4096;
+/// The mark follows the bytes at this distance: how much a killed process may have to fetch again.
+const MARK_EVERY: u64 = 4 << 20;
+/// Bytes are made durable at this distance: how much a power cut may cost, and how short the wait at commit is.
+const SYNC_EVERY: u64 = 64 << 20;
+/// The first reservation of an image whose size is not known; each further one is half of what is written.
+const FIRST_STEP: u64 = 1 << 20;
+const LARGEST_STEP: u64 = 256 << 20;
+
+/// What the origin says of an image before its first byte.
+#[derive(Clone, Debug, Default)]
+pub struct Announced {
+    /// Its size in bytes.
+    pub size: Option<u64>,
+    /// Digests the origin vouches for; the strongest is checked before commit and kept.
+    pub digests: Vec<Digest>,
+    /// Whatever else is to be kept with it.
+    pub metadata: Metadata,
+}
+
+/// What an earlier fill of the same image left behind, good to go on from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Resumable {
+    /// How many bytes are surely there.
+    pub length: u64,
+    /// The image's size as it was announced then.
+    pub size: Option<u64>,
+    /// What was known of the image then; its validators say whether the origin still has the same bytes.
+    pub metadata: Metadata,
+}
+
+/// A fill: the only one of its image, in any thread or process, for as long as it lives.
+///
+/// A claim first ([`Cache::write`](crate::Cache::write)), then [`start`](Writer::start) with what the origin announced,
+/// which reserves room, then bytes, then [`commit`](Writer::commit). Dropped in between it rolls back: the bytes go to
+/// `invalid/` with the reason "incomplete fetch", or vanish if the fill was never started. A process that dies
+/// leaves its bytes for the next fill to [`resume`](Writer::resume).
+#[derive(Debug)]
+pub struct Writer {
+    folders: Arc<Folders>,
+    clock: Arc<dyn Clock>,
+    id: ImageId,
+    claimed: Claimed,
+    stage: Stage,
+    leftover: Option<Resumable>,
+    expected: Option<Digest>,
+    hasher: Option<Hasher>,
+    /// `written` bytes of the image are in the file, of which `synced` are durable.
+    mark: Mark,
+    /// What `mark.written` was when the mark was last stored.
+    marked: u64,
+    /// The size of the bytes' file: never less than `mark.written`.
+    reserved: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The image is ours, and nothing of it is written.
+    Claimed,
+    Filling,
+    /// Whole and right; only the name is missing.
+    Verified,
+    /// Committed, rolled back, suspended or released: nothing is left to do on drop.
+    Done,
+}
+
+impl Writer {
+    pub(crate) fn claim(folders: Arc<Folders>, clock: Arc<dyn Clock>, id: &ImageId) -> Result<Self> {
+        let claimed = claim::claim(&folders, id)?;
+        let leftover = leftover(&claimed.bytes);
+        Ok(Writer {
+            folders,
+            clock,
+            id: id.clone(),
+            claimed,
+            stage: Stage::Claimed,
+            leftover,
+            expected: None,
+            hasher: None,
+            mark: Mark::default(),
+            marked: 0,
+            reserved: 0,
+        })
+    }
+
+    /// The image that is being filled.
+    pub fn id(&self) -> &ImageId {
+        &self.id
+    }
+
+    /// What an earlier fill left, where there is something to go on from.
+    pub fn resumable(&self) -> Option<&Resumable> {
+        self.leftover.as_ref()
+    }
+
+    /// How many bytes of the image are written: where the next ones go.
+    pub fn written(&self) -> u64 {
+        self.mark.written
+    }
+
+    /// Begins the fill from the first byte and reserves room for it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoRoom`] where the image cannot fit the limit; then nothing else was removed for it.
+    pub fn start(&mut self, announced: Announced) -> Result<()> {
+        self.leftover = None;
+        self.stage = Stage::Filling;
+        self.mark = Mark { size: announced.size, boot: sys::boot_id(), ..Mark::default() };
+        self.marked = 0;
+        self.reserved = 0;
+        sys::truncate(&self.claimed.bytes, 0).context("begin to fill", || self.path())?;
+        self.set_expected(&announced);
+        attrs::set_metadata(&self.claimed.bytes, &announced.metadata).context("tag", || self.path())?;
+        self.store_mark()?;
+        if let Some(size) = announced.size
+            && let Err(error) = self.reserve(size) {
+                // Nothing was written: there is nothing to keep for a look.
+                self.stage = Stage::Claimed;
+                return Err(error);
+            }
+        Ok(())
+    }
+
+    /// Goes on with what an earlier fill left ([`resumable`](Writer::resumable)): reads it again, for the digest must
+    /// cover the whole image, and reserves room for the rest. The next byte to write is [`written`](Writer::written).
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Writer::start); and where the bytes cannot be read: then `start` again from the first byte.
+    pub fn resume(&mut self, announced: Announced) -> Result<()> {
+        let length = self.leftover.take().map_or(0, |leftover| leftover.length);
+        if length == 0 {
+            return self.start(announced);
+        }
+        self.stage = Stage::Filling;
+        // What lies beyond may be garbage; cut off and made anew it is zeros, which the holes rely on.
+        sys::truncate(&self.claimed.bytes, length).context("resume", || self.path())?;
+        self.reserved = length;
+        self.set_expected(&announced);
+        if let Some(hasher) = &mut self.hasher {
+            hash_prefix(&self.claimed.bytes, length, hasher)
+                .context("read again", || self.folders.fills.path_of(self.id.as_str()))?;
+        }
+        attrs::set_metadata(&self.claimed.bytes, &announced.metadata).context("tag", || self.path())?;
+        self.mark = Mark { written: length, synced: 0, size: announced.size, boot: sys::boot_id() };
+        self.store_mark()?;
+        match announced.size {
+            Some(size) => self.reserve(size.max(length)),
+            None => Ok(()),
+        }
+    }
+
+    fn set_expected(&mut self, announced: &Announced) {
+        self.expected = announced.digests.iter().max_by_key(|digest| digest.algorithm()).cloned();
+        let algorithm = self.expected.as_ref().map_or(Algorithm::Sha256, Digest::algorithm);
+        self.hasher = Some(Hasher::new(algorithm));
+    }
+
+    /// Appends `bytes` to the image. Blocks of zeros become holes. On a full file system room is made, if there is
+    /// anything to remove, before the error is told.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::SizeMismatch`] for more bytes than announced; [`ErrorKind::NoRoom`] where an image of unknown size
+    /// grows out of the limit; [`ErrorKind::StorageFull`]. After an error the image can only be rolled back or
+    /// suspended.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.stage == Stage::Claimed {
+            self.start(Announced::default())?;
+        }
+        let end = self.mark.written.saturating_add(bytes.len() as u64);
+        match self.mark.size {
+            Some(size) if end > size => {
+                return Err(Error::new(ErrorKind::SizeMismatch, "fill", self.path())
+                    .with_detail(format!("{size} bytes were announced and more came")));
+            }
+            None if end > self.reserved => self.reserve_step(end)?,
+            _ => {}
+        }
+        self.write_data(bytes)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(bytes);
+        }
+        self.mark.written = end;
+        if end - self.mark.synced >= SYNC_EVERY {
+            sys::sync_data(&self.claimed.bytes).context("make durable", || self.path())?;
+            self.mark.synced = end;
+        }
+        if end - self.marked >= MARK_EVERY {
+            self.store_mark()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the runs between blocks of zeros. The file is as large as the image from the start, so that what is not
+    /// written reads as zeros.
+    fn write_data(&mut self, bytes: &[u8]) -> Result<()> {
+        for (start, end) in data_runs(bytes, self.mark.written) {
+            let run = &bytes[start..end];
+            let offset = self.mark.written + start as u64;
+            while let Err(error) = sys::write_at(&self.claimed.bytes, run, offset) {
+                let error = Error::io("write", self.path(), error);
+                let wanted = (run.len() as u64).max(16 << 20);
+                if error.kind() != ErrorKind::StorageFull || !space::relieve(&self.folders, &self.id, wanted)? {
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn reserve(&mut self, size: u64) -> Result<()> {
+        space::reserve(&self.folders, &self.id, &self.claimed.bytes, size)?;
+        self.reserved = size;
+        Ok(())
+    }
+
+    /// A body without a length reserves step by step; at the end of the room in the smallest steps.
+    fn reserve_step(&mut self, needed: u64) -> Result<()> {
+        let step = (self.mark.written / 2).clamp(FIRST_STEP, LARGEST_STEP);
+        match self.reserve(needed.saturating_add(step)) {
+            Err(error) if error.kind() == ErrorKind::NoRoom => self.reserve(needed),
+            other => other,
+        }
+    }
+
+    fn store_mark(&mut self) -> Result<()> {
+        self.mark.store(&self.claimed.bytes).context("mark", || self.path())?;
+        self.marked = self.mark.written;
+        self.claimed.refresh_sign(&self.folders, &self.id, self.clock.now());
+        Ok(())
+    }
+
+    /// A file to read what is written so far, and all of it after the commit, whatever becomes of the name.
+    pub fn reader(&self) -> Result<File> {
+        let reopened = sys::reopen_for_reading(&self.folders.fills, self.id.as_str(), &self.claimed.bytes);
+        let gone = || Error::new(ErrorKind::Io, "read", self.path()).with_detail("somebody removed it during the fill");
+        reopened.context("open", || self.path())?.ok_or_else(gone)
+    }
+
+    /// Checks size and digest of the whole image. After this only the name is missing: the bytes may be given out.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::SizeMismatch`], [`ErrorKind::DigestMismatch`]; roll back then, with the error as the reason.
+    pub fn verify(&mut self) -> Result<()> {
+        if self.stage == Stage::Claimed {
+            self.start(Announced::default())?;
+        }
+        let written = self.mark.written;
+        if let Some(size) = self.mark.size.filter(|size| *size != written) {
+            return Err(Error::new(ErrorKind::SizeMismatch, "commit", self.path())
+                .with_detail(format!("{size} bytes were announced and {written} came")));
+        }
+        let Some(computed) = self.hasher.take().map(Hasher::finish) else { return Ok(()) };
+        let key = match &self.expected {
+            Some(expected) if *expected != computed => {
+                return Err(Error::new(ErrorKind::DigestMismatch, "commit", self.path())
+                    .with_detail(format!("{expected} was announced and {computed} came")));
+            }
+            Some(_) => tag::DIGEST,
+            None => tag::COMPUTED_DIGEST,
+        };
+        self.tag_image(key, &computed).context("tag", || self.path())?;
+        self.stage = Stage::Verified;
+        Ok(())
+    }
+
+    fn tag_image(&self, digest_key: &str, digest: &Digest) -> io::Result<()> {
+        let bytes = &self.claimed.bytes;
+        sys::truncate(bytes, self.mark.written)?;
+        sys::remove_tag(bytes, tag::FILL)?;
+        for key in [tag::DIGEST, tag::COMPUTED_DIGEST, tag::ERROR] {
+            sys::remove_tag(bytes, key)?;
+        }
+        // These two must be there. What may be missing makes room for them.
+        let required = [(tag::IMAGE_ID, self.id.as_str()), (tag::HITS, "0")];
+        if required.iter().any(|(key, value)| sys::set_tag(bytes, key, value.as_bytes()).is_err()) {
+            warn!(image_id = %self.id, "its metadata leave no room for the required tags and are left out");
+            attrs::set_metadata(bytes, &Metadata::default())?;
+            for (key, value) in required {
+                sys::set_tag(bytes, key, value.as_bytes())?;
+            }
+        }
+        attrs::set_if_it_fits(bytes, digest_key, &digest.to_string())
+    }
+
+    /// Makes the fill the cached image: verified, durable, with 0 hits, off the queue.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`verify`](Writer::verify), and of the system; the fill is in `invalid/` then, with the reason.
+    pub fn commit(mut self) -> Result<Commit> {
+        let committed = self.try_commit();
+        match &committed {
+            Ok(_) => self.stage = Stage::Done,
+            Err(error) => self.fail(&chain(error)),
+        }
+        committed
+    }
+
+    fn try_commit(&mut self) -> Result<Commit> {
+        if self.stage != Stage::Verified {
+            self.verify()?;
+        }
+        let now = self.clock.now();
+        sys::set_times(&self.claimed.bytes, sys::SetTime::To(now), sys::SetTime::Keep)
+            .context("set the access time of", || self.path())?;
+        let committed = publish::commit(&self.folders, &self.id, &self.claimed.bytes)?;
+        // The image is there. What follows tidies up; the next claim, clean or fetch would do it as well.
+        let tidied = self.claimed.remove_sign(&self.folders, &self.id);
+        if let Err(error) = tidied.and_then(|()| queue::remove(&self.folders, &self.id).map(drop)) {
+            warn!(image_id = %self.id, %error, "the image is committed, but not all of its claim is gone");
+        }
+        debug!(image_id = %self.id, size = self.mark.written, ?committed, "committed");
+        Ok(committed)
+    }
+
+    /// Gives the fill up: its bytes go to `invalid/` with `why` in their `user.error` tag.
+    pub fn roll_back(mut self, why: &str) {
+        self.fail(why);
+    }
+
+    fn fail(&mut self, why: &str) {
+        self.stage = Stage::Done;
+        let gone = |error: Error| warn!(image_id = %self.id, %error, "the failed fill cannot be set aside");
+        // The reservation goes; only what was written is kept for a look.
+        sys::truncate(&self.claimed.bytes, self.mark.written).ok();
+        sys::remove_tag(&self.claimed.bytes, tag::FILL).ok();
+        publish::invalidate(&self.folders, &self.folders.fills, &self.id, why).unwrap_or_else(gone);
+        self.claimed.remove_sign(&self.folders, &self.id).unwrap_or_else(gone);
+    }
+
+    /// Breaks the fill off so that a later one can [`resume`](Writer::resume) it: the bytes stay, made durable, and
+    /// the image is free to be claimed.
+    pub fn suspend(mut self) -> Result<()> {
+        if self.mark.written == 0 {
+            return self.release();
+        }
+        self.stage = Stage::Done;
+        let kept = sys::truncate(&self.claimed.bytes, self.mark.written)
+            .and_then(|()| sys::sync_data(&self.claimed.bytes))
+            .context("keep", || self.path());
+        if kept.is_ok() {
+            self.mark.synced = self.mark.written;
+        }
+        let marked = self.store_mark();
+        self.claimed.remove_sign(&self.folders, &self.id)?;
+        kept.and(marked)
+    }
+
+    /// Gives the claim back as if it had never been: for a fill that was not started, or not worth keeping. What an
+    /// earlier fill left stays as it is.
+    pub fn release(mut self) -> Result<()> {
+        self.give_back()
+    }
+
+    fn give_back(&mut self) -> Result<()> {
+        self.stage = Stage::Done;
+        if self.leftover.is_none() {
+            self.folders.fills.unlink(self.id.as_str().as_ref()).context("remove", || self.path())?;
+        }
+        self.claimed.remove_sign(&self.folders, &self.id)
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.folders.fills.path_of(self.id.as_str())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        match self.stage {
+            Stage::Claimed => {
+                if let Err(error) = self.give_back() {
+                    warn!(image_id = %self.id, %error, "the claim cannot be given back");
+                }
+            }
+            Stage::Filling | Stage::Verified => self.fail("incomplete fetch"),
+            Stage::Done => {}
+        }
+    }
+}
+
+impl io::Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Writer::write(self, bytes)?;
+        Ok(bytes.len())
+    }
+
+    /// Bytes are handed to the system as they come; durable they are at commit.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What an earlier fill left in its file, if it can be gone on from.
+fn leftover(bytes: &File) -> Option<Resumable> {
+    let tags = Tagged::File(bytes);
+    let mark = Mark::load(&tags)?;
+    let length = mark.trusted(&sys::boot_id()).min(sys::stat(bytes).ok()?.size);
+    (length > 0).then(|| Resumable { length, size: mark.size, metadata: tags.metadata() })
+}
+
+fn hash_prefix(bytes: &File, length: u64, hasher: &mut Hasher) -> io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    let mut buffer = vec![0; 1 << 20];
+    let mut offset = 0;
+    while offset < length {
+        let wanted = buffer.len().min(usize::try_from(length - offset).unwrap_or(usize::MAX));
+        bytes.read_exact_at(&mut buffer[..wanted], offset)?;
+        hasher.update(&buffer[..wanted]);
+        offset += wanted as u64;
+    }
+    Ok(())
+}
+
+/// The parts of `bytes`, which lie at `offset` of the image, that have to be written: all but the zeros of each block.
+fn data_runs(bytes: &[u8], offset: u64) -> Vec<(usize, usize)> {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    let mut start = 0;
+    while start < bytes.len() {
+        let in_block = usize::try_from((offset + start as u64) % BLOCK as u64).unwrap_or(0);
+        let end = bytes.len().min(start + BLOCK - in_block);
+        if bytes[start..end].iter().any(|byte| *byte != 0) {
+            match runs.last_mut() {
+                Some(run) if run.1 == start => run.1 = end,
+                _ => runs.push((start, end)),
+            }
+        }
+        start = end;
+    }
+    runs
+}
+
+/// An error with its sources, for the reason kept on a failed fill.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(next) = source {
+        text = format!("{text}: {next}");
+        source = next.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_leave_out_the_zeros_of_each_block() {
+        let mut bytes = vec![0; 5 * BLOCK];
+        assert_eq!(data_runs(&bytes, 0), []);
+        bytes[BLOCK] = 1;
+        assert_eq!(data_runs(&bytes, 0), [(BLOCK, 2 * BLOCK)]);
+        bytes[2 * BLOCK + 7] = 1;
+        bytes[4 * BLOCK] = 1;
+        assert_eq!(data_runs(&bytes, 0), [(BLOCK, 3 * BLOCK), (4 * BLOCK, 5 * BLOCK)]);
+        assert_eq!(data_runs(&[1, 0], 4095), [(0, 1)]);
+        assert_eq!(data_runs(&[0, 1], 4095), [(1, 2)]);
+        assert_eq!(data_runs(&[], 1), []);
+    }
+}
