@@ -1,1 +1,3 @@
 //! The pull-through daemon of Icewell.
+
+pub mod key;
