@@ -1,3 +1,4 @@
 //! The pull-through daemon of Icewell.
 
 pub mod key;
+pub mod range;
