@@ -2,5 +2,6 @@
 
 pub mod cache_status;
 pub mod conditional;
+pub mod digest_fields;
 pub mod key;
 pub mod range;
