@@ -1,4 +1,32 @@
-//! The pull-through daemon of Icewell.
+//! The pull-through daemon of the Icewell image cache: the async edge around the synchronous library `icewell`.
+//!
+//! A request's way: [`server`] takes it from the socket, [`get_image`] answers it in numbered steps. It finds the image
+//! in the cache, or joins the one [`fill`] of it under way, or starts that; the [`filler`] asks the [`origin`] and feeds
+//! the library's `Writer` on a thread of its own; [`body`] sends what is asked for, from a cached file and from
+//! a growing one alike. What cannot be cached goes through by [`pass`]. The [`janitor`] keeps the directory in order.
+//!
+//! One concern of HTTP each: [`key`], [`conditional`], [`range`], [`freshness`], [`digest_fields`], [`cache_status`],
+//! [`via`].
+
+mod config;
+mod error;
+mod server;
+
+mod daemon;
+mod get_image;
+mod image_head;
+
+mod body;
+mod fill;
+mod filler;
+mod pass;
+
+mod origin;
+
+mod admin;
+mod fetch;
+mod janitor;
+mod request_log;
 
 pub mod cache_status;
 pub mod conditional;
@@ -6,3 +34,9 @@ pub mod digest_fields;
 pub mod freshness;
 pub mod key;
 pub mod range;
+mod via;
+
+pub use config::{Config, Ready};
+pub use error::Error;
+pub use fetch::{Fetched, Fetcher};
+pub use server::serve;

@@ -1,0 +1,83 @@
+//! What the daemon is told.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use icewell::{Count, DEFAULT_STALL_TIME};
+
+/// The daemon's settings. [`Config::new`] gives the defaults.
+#[derive(Debug)]
+pub struct Config {
+    /// The cache directory; made if it is missing.
+    pub dir: PathBuf,
+    /// Where images come from: `http(s)://…`, `file:///…` or a path.
+    pub origin: String,
+    /// Where clients are listened for. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where health is told; none for nowhere.
+    pub admin: Option<SocketAddr>,
+    /// The limit in bytes, kept on the directory for other processes; none leaves the one that is kept there.
+    pub max_size: Option<u64>,
+    /// What the limit counts; none leaves what is kept.
+    pub count: Option<Count>,
+    /// How long a broken-off fill is kept for resumption.
+    pub stall_time: Duration,
+    /// Whether a cached image is sent when the origin, asked whether it is still right, does not answer.
+    pub serve_stale: bool,
+    /// How many connections are served at a time; more wait to be accepted.
+    pub max_connections: usize,
+    /// How long a connection may stay without a request, and a request's head may take.
+    pub idle_timeout: Duration,
+    /// How long running responses are waited for at the end.
+    pub drain_timeout: Duration,
+    /// How long the origin may take to connect, to answer, and between two pieces of a body.
+    pub origin_timeout: Duration,
+    /// A file of certificates (PEM) to trust besides the system's.
+    pub origin_ca: Option<PathBuf>,
+    /// Called once everything listens.
+    pub on_ready: Option<OnReady>,
+}
+
+/// What is called once everything listens.
+pub struct OnReady(pub Box<dyn FnOnce(&Ready) + Send>);
+
+impl fmt::Debug for OnReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnReady")
+    }
+}
+
+/// Where the daemon listens and what it serves.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// The address for clients.
+    pub listen: SocketAddr,
+    /// The address for health.
+    pub admin: Option<SocketAddr>,
+    /// The origin, as the cache directory is bound to it.
+    pub origin: String,
+}
+
+impl Config {
+    /// The defaults for this cache directory and origin.
+    pub fn new(dir: PathBuf, origin: String) -> Self {
+        Config {
+            dir,
+            origin,
+            listen: SocketAddr::from(([127, 0, 0, 1], 9292)),
+            admin: Some(SocketAddr::from(([127, 0, 0, 1], 9293))),
+            max_size: None,
+            count: None,
+            stall_time: DEFAULT_STALL_TIME,
+            serve_stale: false,
+            max_connections: 10_000,
+            idle_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(30),
+            origin_timeout: Duration::from_secs(30),
+            origin_ca: None,
+            on_ready: None,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Origins: where images come from.
+//!
+//! Every origin answers like an HTTP server, a folder too: so the rest of the daemon knows one kind of answer. A Glance
+//! and an object store will be further variants of [`Origin`].
+
+mod folder;
+mod http;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use ::http::{HeaderMap, Method, StatusCode};
+use bytes::Bytes;
+use futures_util::Stream;
+
+use crate::error::Error;
+
+pub(crate) use folder::Folder;
+pub(crate) use http::Http;
+
+/// The bytes of an answer as they come. An error, and nothing after it, where they break off.
+pub(crate) type AnswerBody = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
+
+/// What is asked of an origin.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    /// `GET` or `HEAD`.
+    pub(crate) method: Method,
+    /// The key's normalised path and query.
+    pub(crate) path_and_query: String,
+    /// Ranges, conditions and `Via`; never anything that identifies the client.
+    pub(crate) headers: HeaderMap,
+}
+
+/// What an origin answers.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: AnswerBody,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("status", &self.status).field("headers", &self.headers).finish_non_exhaustive()
+    }
+}
+
+/// The origin did not answer.
+#[derive(Clone, Debug)]
+pub(crate) struct NoAnswer {
+    /// What a gateway tells its client: 502, or 504 where the origin took too long.
+    pub(crate) status: StatusCode,
+    pub(crate) reason: String,
+}
+
+/// Where images come from.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// A folder on this machine.
+    Folder(Folder),
+    /// A web server.
+    Http(Http),
+}
+
+/// How an origin is reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Reach {
+    pub(crate) timeout: Duration,
+    pub(crate) ca: Option<PathBuf>,
+}
+
+impl Origin {
+    /// Takes `text` as an origin: a URL, or the path of a folder.
+    pub(crate) fn parse(text: &str, reach: &Reach) -> Result<Self, Error> {
+        match text.split_once("://") {
+            Some(("http" | "https", _)) => Ok(Origin::Http(Http::new(text, reach)?)),
+            Some(("file", _)) => Ok(Origin::Folder(Folder::from_url(text)?)),
+            Some((scheme, _)) => Err(Error::usage(format!(
+                "cannot use the origin {text:?}: its scheme {scheme:?} is none of http, https, file"
+            ))),
+            None => Ok(Origin::Folder(Folder::new(text.as_ref())?)),
+        }
+    }
+
+    /// What the cache directory is bound to: the same text for every way to write the same origin.
+    pub(crate) fn identity(&self) -> &str {
+        match self {
+            Origin::Folder(folder) => folder.identity(),
+            Origin::Http(http) => http.identity(),
+        }
+    }
+
+    pub(crate) async fn ask(&self, ask: &Ask) -> Result<Answer, NoAnswer> {
+        match self {
+            Origin::Folder(folder) => folder.ask(ask).await,
+            Origin::Http(http) => http.ask(ask).await,
+        }
+    }
+
+    /// Whether asking it costs nothing, so that each hit is checked and no failure is remembered.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self, Origin::Folder(_))
+    }
+}
