@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, HeaderMap};
+use icewell::{Algorithm, Digest};
 
 /// Base64 as RFC 9651 §4.2.7 wants it read: padding may be missing, and unused bits may be set.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -25,46 +26,21 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// A digest algorithm, weaker ones before stronger ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Algorithm {
-    /// MD5: finds accidents, not attacks.
-    Md5,
-    /// SHA-1: the same.
-    Sha1,
-    /// SHA-256.
-    Sha256,
-    /// SHA-512.
-    Sha512,
-}
-
-impl Algorithm {
-    /// The algorithm registered under this name; RFC 3230 has the names in any case.
-    fn from_name(name: &str) -> Option<Algorithm> {
-        match name.to_ascii_lowercase().as_str() {
-            "md5" => Some(Algorithm::Md5),
-            "sha" => Some(Algorithm::Sha1),
-            "sha-256" => Some(Algorithm::Sha256),
-            "sha-512" => Some(Algorithm::Sha512),
-            _ => None,
-        }
-    }
-
-    /// How many bytes its digests have.
-    pub fn digest_len(self) -> usize {
-        match self {
-            Algorithm::Md5 => 16,
-            Algorithm::Sha1 => 20,
-            Algorithm::Sha256 => 32,
-            Algorithm::Sha512 => 64,
-        }
+/// The algorithm registered under this name; RFC 3230 has the names in any case.
+fn algorithm(name: &str) -> Option<Algorithm> {
+    match name.to_ascii_lowercase().as_str() {
+        "md5" => Some(Algorithm::Md5),
+        "sha" => Some(Algorithm::Sha1),
+        "sha-256" => Some(Algorithm::Sha256),
+        "sha-512" => Some(Algorithm::Sha512),
+        _ => None,
     }
 }
 
 /// The digests of the whole image in the response to a `GET`, strongest first and each once.
 ///
 /// Where two of the same algorithm disagree, both are given: no image can satisfy such an origin.
-pub fn vouched_digests(status: StatusCode, headers: &HeaderMap) -> Vec<(Algorithm, Vec<u8>)> {
+pub fn vouched_digests(status: StatusCode, headers: &HeaderMap) -> Vec<Digest> {
     if headers.get_all(CONTENT_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Vec::new();
     }
@@ -75,30 +51,25 @@ pub fn vouched_digests(status: StatusCode, headers: &HeaderMap) -> Vec<(Algorith
         members(headers, "content-digest", structured_member, &mut digests);
         members(headers, "content-md5", content_md5, &mut digests);
     }
-    digests.sort_by(|one, other| other.cmp(one));
+    digests.sort_by(|one, other| (other.algorithm(), other.value()).cmp(&(one.algorithm(), one.value())));
     digests.dedup();
     digests
 }
 
 /// One member of a digest field, read.
 enum Member {
-    Digest(Algorithm, Vec<u8>),
+    Digest(Digest),
     UnknownAlgorithm,
     Malformed,
 }
 
 /// Reads all members of a field; neither algorithm names nor base64 have a comma in them.
-fn members(
-    headers: &HeaderMap,
-    field: &'static str,
-    read: impl Fn(&str) -> Member,
-    digests: &mut Vec<(Algorithm, Vec<u8>)>,
-) {
+fn members(headers: &HeaderMap, field: &'static str, read: impl Fn(&str) -> Member, digests: &mut Vec<Digest>) {
     for value in headers.get_all(field) {
         let text = String::from_utf8_lossy(value.as_bytes());
         for member in text.split(',').map(str::trim).filter(|member| !member.is_empty()) {
             match read(member) {
-                Member::Digest(algorithm, digest) => digests.push((algorithm, digest)),
+                Member::Digest(digest) => digests.push(digest),
                 Member::UnknownAlgorithm => {}
                 Member::Malformed => tracing::warn!(field, member, "the origin sent a malformed digest; it is ignored"),
             }
@@ -109,7 +80,7 @@ fn members(
 /// `sha-256=:BASE64:`, perhaps with parameters, as in `Repr-Digest` and `Content-Digest`.
 fn structured_member(member: &str) -> Member {
     let (name, value) = member.split_once('=').unwrap_or((member, ""));
-    let Some(algorithm) = Algorithm::from_name(name) else { return Member::UnknownAlgorithm };
+    let Some(algorithm) = algorithm(name) else { return Member::UnknownAlgorithm };
     let item = value.split_once(';').map_or(value, |(item, _parameters)| item).trim_end();
     match item.strip_prefix(':').and_then(|item| item.strip_suffix(':')) {
         Some(base64) => decode(algorithm, base64),
@@ -120,7 +91,7 @@ fn structured_member(member: &str) -> Member {
 /// `SHA-256=BASE64`, as in `Digest`.
 fn rfc3230_member(member: &str) -> Member {
     let (name, base64) = member.split_once('=').unwrap_or((member, ""));
-    match Algorithm::from_name(name) {
+    match algorithm(name) {
         Some(algorithm) => decode(algorithm, base64),
         None => Member::UnknownAlgorithm,
     }
@@ -129,15 +100,15 @@ fn rfc3230_member(member: &str) -> Member {
 /// The whole value of `Content-MD5`.
 fn content_md5(value: &str) -> Member {
     // The two forms cannot be confused: 32 characters of base64 would be 24 bytes.
-    match decode_hex(value) {
-        Some(digest) if digest.len() == Algorithm::Md5.digest_len() => Member::Digest(Algorithm::Md5, digest),
+    match decode_hex(value).map(|value| Digest::new(Algorithm::Md5, &value)) {
+        Some(Ok(digest)) => Member::Digest(digest),
         _ => decode(Algorithm::Md5, value),
     }
 }
 
 fn decode(algorithm: Algorithm, base64: &str) -> Member {
-    match BASE64.decode(base64) {
-        Ok(digest) if digest.len() == algorithm.digest_len() => Member::Digest(algorithm, digest),
+    match BASE64.decode(base64).map(|value| Digest::new(algorithm, &value)) {
+        Ok(Ok(digest)) => Member::Digest(digest),
         _ => Member::Malformed,
     }
 }
@@ -153,9 +124,9 @@ fn decode_hex(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::Algorithm::{Md5, Sha1, Sha256, Sha512};
     use super::*;
     use http::header::{HeaderName, HeaderValue};
+    use icewell::Algorithm::{Md5, Sha1, Sha256, Sha512};
 
     // Each of "hello world\n": `md5sum`, and `openssl dgst -binary | base64`.
     const MD5_HEX: &str = "6f5902ac237024bdd0c176cb93063dc4";
@@ -169,7 +140,8 @@ mod tests {
         for (name, value) in fields {
             headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        vouched_digests(StatusCode::from_u16(status).unwrap(), &headers)
+        let digests = vouched_digests(StatusCode::from_u16(status).unwrap(), &headers);
+        digests.iter().map(|digest| (digest.algorithm(), digest.value().to_vec())).collect()
     }
 
     fn expected(list: &[(Algorithm, &str)]) -> Vec<(Algorithm, Vec<u8>)> {

@@ -204,7 +204,15 @@ impl Freshness {
         Some(Freshness { received: new.received, headers: merged })
     }
 
-    fn get(&self, name: &HeaderName) -> Option<&str> {
+    /// How many seconds ago the origin made the response (§4.2.3); none where that is not known.
+    pub fn age(&self, now: SystemTime) -> Option<u64> {
+        let received = UNIX_EPOCH.checked_add(Duration::from_secs(self.received?))?;
+        let resident = now.duration_since(received).unwrap_or_default();
+        Some(self.initial_age(received).saturating_add(resident.as_secs()))
+    }
+
+    /// A field that was kept.
+    pub fn get(&self, name: &HeaderName) -> Option<&str> {
         self.headers.get(name.as_str()).map(String::as_str)
     }
 

@@ -26,7 +26,12 @@ fn smoke() {
     println!("{:?}", c.incomplete().unwrap());
     let mut w = c.write(&j).unwrap();
     assert_eq!(w.resumable().unwrap().length, 3);
-    w.resume(Announced { size: Some(6), digests: vec!["md5:e80b5017098950fc58aad83c8c14978e".parse().unwrap()], ..Default::default() }).unwrap();
+    w.resume(Announced {
+        size: Some(6),
+        digests: vec!["md5:e80b5017098950fc58aad83c8c14978e".parse().unwrap()],
+        ..Default::default()
+    })
+    .unwrap();
     w.write(b"def").unwrap();
     w.commit().unwrap();
     drop(c.write(&ImageId::new("z").unwrap()).unwrap());

@@ -49,9 +49,8 @@ impl Folder {
     }
 
     pub(super) fn new(path: &Path) -> Result<Self, Error> {
-        let unusable = |error: io::Error| {
-            Error::usage(format!("cannot use the folder {path:?} as the origin")).with_source(error)
-        };
+        let unusable =
+            |error: io::Error| Error::usage(format!("cannot use the folder {path:?} as the origin")).with_source(error);
         let path = std::fs::canonicalize(path).map_err(unusable)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(CWD, &path, flags, Mode::empty()).map_err(|error| unusable(error.into()))?;
@@ -80,7 +79,8 @@ impl Folder {
     pub(super) async fn ask(&self, ask: &Ask) -> Result<Answer, NoAnswer> {
         let Some(path) = file_path(&ask.path_and_query) else { return Ok(empty(StatusCode::NOT_FOUND)) };
         let fd = self.fd.clone();
-        let opened = spawn_blocking(move || open(&fd, &path)).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let opened =
+            spawn_blocking(move || open(&fd, &path)).await.unwrap_or_else(|error| Err(io::Error::other(error)));
         match opened {
             Ok(Some((file, version))) => Ok(answer(ask, file, version)),
             Ok(None) => Ok(empty(StatusCode::NOT_FOUND)),

@@ -1,7 +1,7 @@
 //! A web server as the origin.
 
-use ::http::header::{ACCEPT_ENCODING, HeaderValue, USER_AGENT};
 use ::http::StatusCode;
+use ::http::header::{ACCEPT_ENCODING, HeaderValue, USER_AGENT};
 use futures_util::TryStreamExt;
 use reqwest::{Certificate, Client, Url};
 

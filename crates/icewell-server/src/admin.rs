@@ -1,0 +1,103 @@
+//! The admin listener: whether the daemon lives, and whether it is ready.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::{Method, Request, Response, StatusCode};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing::warn;
+
+use crate::body::text;
+use crate::daemon::{Body, Daemon, blocking};
+use crate::error::Error;
+use crate::pass::{failure, without_body};
+
+/// Serves the admin listener in the background; its address.
+pub(crate) fn start(
+    listener: TcpListener,
+    daemon: &Arc<Daemon>,
+    draining: &watch::Receiver<bool>,
+) -> Result<SocketAddr, Error> {
+    let address = listener.local_addr().map_err(|error| Error::new("cannot listen").with_source(error))?;
+    let (daemon, draining) = (daemon.clone(), draining.clone());
+    tokio::spawn(async move {
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    warn!(%error, "cannot accept a connection of an admin");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let (daemon, draining) = (daemon.clone(), draining.clone());
+            let service = service_fn(move |request| {
+                let (daemon, draining) = (daemon.clone(), draining.clone());
+                async move {
+                    let draining = *draining.borrow();
+                    Ok::<_, Infallible>(answer(&daemon, draining, &request).await)
+                }
+            });
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new());
+            tokio::spawn(http.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    Ok(address)
+}
+
+async fn answer<B>(daemon: &Arc<Daemon>, draining: bool, request: &Request<B>) -> Response<Body> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return failure(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
+    }
+    let response = match request.uri().path() {
+        "/healthz" => Response::new(text("ok\n")),
+        "/readyz" => readiness(daemon, draining).await,
+        "/metrics" => metrics(daemon).await,
+        _ => failure(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics"),
+    };
+    if request.method() == Method::HEAD { without_body(response) } else { response }
+}
+
+/// Ready is who can serve: not on the way out, and with a directory that can be read.
+async fn readiness(daemon: &Arc<Daemon>, draining: bool) -> Response<Body> {
+    if draining {
+        return failure(StatusCode::SERVICE_UNAVAILABLE, "draining");
+    }
+    let cache = daemon.cache.clone();
+    match blocking(move || cache.limit()).await {
+        Ok(_) => Response::new(text("ready\n")),
+        Err(error) => failure(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    }
+}
+
+/// The daemon's counters in Prometheus' text format.
+async fn metrics(daemon: &Arc<Daemon>) -> Response<Body> {
+    let counters = &daemon.counters;
+    let cache = daemon.cache.clone();
+    let (space, limit) = match blocking(move || Ok::<_, icewell::Error>((cache.space()?, cache.limit()?))).await {
+        Ok(read) => read,
+        Err(error) => return failure(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    };
+    let mut page = String::new();
+    for (name, kind, help, value) in [
+        ("icewell_requests_total", "counter", "Requests answered.", counters.requests.load(Ordering::Relaxed)),
+        ("icewell_hits_total", "counter", "Images sent from the cache, whole.", counters.hits.load(Ordering::Relaxed)),
+        ("icewell_sent_bytes_total", "counter", "Bytes of bodies sent.", counters.bytes.load(Ordering::Relaxed)),
+        ("icewell_fills", "gauge", "Fills under way in this daemon.", daemon.fills.len() as u64),
+        ("icewell_used_bytes", "gauge", "Bytes under the directory that the limit counts.", space.counted(limit.count)),
+        ("icewell_limit_bytes", "gauge", "The limit in force.", limit.max_size),
+    ] {
+        page.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"));
+    }
+    let mut response = Response::new(text(page));
+    let kind = http::HeaderValue::from_static("text/plain; version=0.0.4");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    response
+}

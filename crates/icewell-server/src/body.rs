@@ -1,0 +1,257 @@
+//! Bodies: the parts of an image that a client asked for, from a cached file or from one that grows.
+//!
+//! A follower of a fill that cannot wait, because its range lies far ahead of what is written, or that is left alone,
+//! because the bytes could not be kept, goes on with the origin by itself.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::header::{HeaderMap, HeaderValue, RANGE};
+use http::{Method, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use icewell::Reader;
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use tokio::sync::watch;
+
+use crate::daemon::{Body, Daemon, blocking};
+use crate::fill::{End, Growing, Progress};
+use crate::filler::{content_length, rest};
+use crate::image_head::ImageHead;
+use crate::key::Key;
+use crate::origin::{Answer, AnswerBody, Ask};
+
+/// How much is read at a time: what a slow client costs in memory.
+const CHUNK: u64 = 64 << 10;
+/// A range that begins this far ahead of what is written is asked from the origin instead of waited for.
+const FAR_AHEAD: u64 = 1 << 20;
+
+/// What a body consists of, in order.
+#[derive(Debug)]
+pub(crate) enum Segment {
+    /// Bytes that are there: the head of a part of a multipart body.
+    Text(Bytes),
+    /// Bytes of the image, up to `end`, or to the image's end where that is not known yet.
+    Image { start: u64, end: Option<u64> },
+}
+
+/// Where an image's bytes come from.
+pub(crate) enum Source {
+    Cached(Arc<Reader>),
+    Fill(Box<Follower>),
+}
+
+/// Sends these segments.
+pub(crate) fn image_body(source: Source, segments: impl IntoIterator<Item = Segment>) -> Body {
+    let sender = Sender { source, segments: segments.into_iter().collect() };
+    let chunks = stream::try_unfold(sender, |mut sender| async move {
+        Ok(sender.next().await?.map(|chunk| (Frame::data(chunk), sender)))
+    });
+    StreamBody::new(chunks).boxed_unsync()
+}
+
+/// Passes an origin's answer on.
+pub(crate) fn answer_body(body: AnswerBody) -> Body {
+    StreamBody::new(body.map(|piece| piece.map(Frame::data))).boxed_unsync()
+}
+
+pub(crate) fn empty() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+pub(crate) fn text(text: impl Into<Bytes>) -> Body {
+    Full::new(text.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+struct Sender {
+    source: Source,
+    segments: VecDeque<Segment>,
+}
+
+impl Sender {
+    /// The next bytes; none at the end.
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        loop {
+            let (start, end) = match self.segments.pop_front() {
+                None => return Ok(None),
+                Some(Segment::Text(text)) => return Ok(Some(text)),
+                Some(Segment::Image { start, end }) => (start, end),
+            };
+            let chunk = match &mut self.source {
+                Source::Cached(reader) => {
+                    let end = end.unwrap_or(reader.image().size);
+                    if start < end { Some(read_chunk(reader, Reader::file, start, end).await?) } else { None }
+                }
+                Source::Fill(follower) => follower.read(start, end).await?,
+            };
+            if let Some(chunk) = chunk {
+                let start = start + chunk.len() as u64;
+                self.segments.push_front(Segment::Image { start, end });
+                return Ok(Some(chunk));
+            }
+        }
+    }
+}
+
+/// Reads up to a chunk. What is in the page cache is read right here; what is not, where waiting for the disk holds up
+/// nobody.
+async fn read_chunk<T: Send + Sync + 'static>(
+    holder: &Arc<T>,
+    file: fn(&T) -> &File,
+    start: u64,
+    end: u64,
+) -> io::Result<Bytes> {
+    let mut chunk = vec![0; usize::try_from((end - start).min(CHUNK)).unwrap_or(0)];
+    let at_once = preadv2(file(holder), &mut [IoSliceMut::new(&mut chunk)], start, ReadWriteFlags::NOWAIT);
+    let (mut chunk, length) = match at_once {
+        Ok(length) if length > 0 => (chunk, length),
+        Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => {
+            let holder = holder.clone();
+            blocking(move || file(&holder).read_at(&mut chunk, start).map(|length| (chunk, length))).await?
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if length == 0 {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the image's file is shorter than it was"));
+    }
+    chunk.truncate(length);
+    Ok(chunk.into())
+}
+
+/// One client of a fill.
+pub(crate) struct Follower {
+    daemon: Arc<Daemon>,
+    key: Key,
+    progress: watch::Receiver<Progress>,
+    image: Arc<Growing>,
+    /// The origin's own answer, and where it has come to.
+    direct: Option<(u64, AnswerBody)>,
+    /// Whether the origin was asked in vain, so that waiting is all there is.
+    patient: bool,
+}
+
+impl Follower {
+    pub(crate) fn new(
+        daemon: Arc<Daemon>,
+        key: Key,
+        progress: watch::Receiver<Progress>,
+        image: Arc<Growing>,
+    ) -> Box<Self> {
+        Box::new(Follower { daemon, key, progress, image, direct: None, patient: false })
+    }
+
+    /// The next bytes from `start` on, at most up to `end`; none at the end of the image.
+    async fn read(&mut self, start: u64, end: Option<u64>) -> io::Result<Option<Bytes>> {
+        if end == Some(start) {
+            return Ok(None);
+        }
+        loop {
+            if let Some((at, body)) = &mut self.direct {
+                if *at == start {
+                    return next_piece(at, body, end).await;
+                }
+                self.direct = None;
+            }
+            let (visible, size, ended) = {
+                let progress = self.progress.borrow_and_update();
+                let ended = if let Progress::Ended(end) = &*progress { Some(end.clone()) } else { None };
+                (progress.visible(), progress.size(), ended)
+            };
+            let end = end.or(size);
+            if end == Some(start) {
+                return Ok(None);
+            }
+            let ready = end.unwrap_or(u64::MAX).min(visible);
+            if start < ready {
+                return read_chunk(&self.image.file.clone(), |file| file, start, ready).await.map(Some);
+            }
+            match ended {
+                Some(End::NotKept) => match self.ask_origin(start, end).await {
+                    Some(body) => self.direct = Some((start, body)),
+                    None => return Err(io::Error::other("the origin does not give the rest of the image")),
+                },
+                Some(ended) => return Err(ended.into()),
+                None if !self.patient && start > visible.saturating_add(FAR_AHEAD) => {
+                    self.direct = self.ask_origin(start, end).await.map(|body| (start, body));
+                    self.patient = self.direct.is_none();
+                }
+                None => {
+                    if self.progress.changed().await.is_err() {
+                        return Err(io::Error::other("the fill is gone"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The origin's own bytes from `start` on, if it surely still has the same image.
+    async fn ask_origin(&mut self, start: u64, end: Option<u64>) -> Option<AnswerBody> {
+        let mut headers = rest(start, &self.image.head.metadata.validators).unwrap_or_default();
+        if let Some(end) = end.filter(|_| headers.contains_key(RANGE)) {
+            headers.insert(RANGE, HeaderValue::try_from(format!("bytes={start}-{}", end - 1)).ok()?);
+        }
+        self.daemon.pseudonym.add_to(&mut headers);
+        let path_and_query = self.key.path_and_query.clone();
+        let answer = self.daemon.origin.ask(&Ask { method: Method::GET, path_and_query, headers }).await.ok()?;
+        let same = same_image(&answer, &self.image.head);
+        match answer.status {
+            StatusCode::PARTIAL_CONTENT if same && begins_at(&answer.headers, start) => Some(answer.body),
+            // The whole is a detour: only for who has begun and cannot go on otherwise.
+            StatusCode::OK if same && self.abandoned() => Some(skip(answer.body, start)),
+            _ => None,
+        }
+    }
+
+    fn abandoned(&self) -> bool {
+        matches!(&*self.progress.borrow(), Progress::Ended(_))
+    }
+}
+
+/// The next piece of an origin's answer, cut at `end`. An answer that ends before is broken.
+async fn next_piece(at: &mut u64, body: &mut AnswerBody, end: Option<u64>) -> io::Result<Option<Bytes>> {
+    let mut piece = match (body.next().await, end) {
+        (Some(piece), _) => piece?,
+        (None, None) => return Ok(None),
+        (None, Some(_)) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the origin's answer ended early")),
+    };
+    if let Some(end) = end {
+        piece.truncate(usize::try_from(end - *at).unwrap_or(usize::MAX));
+    }
+    *at += piece.len() as u64;
+    Ok(Some(piece))
+}
+
+fn skip(body: AnswerBody, mut bytes: u64) -> AnswerBody {
+    Box::pin(body.filter_map(move |piece| {
+        let piece = match piece {
+            Ok(mut piece) => {
+                let skipped = bytes.min(piece.len() as u64);
+                bytes -= skipped;
+                let rest = piece.split_off(usize::try_from(skipped).unwrap_or(0));
+                (!rest.is_empty()).then_some(Ok(rest))
+            }
+            Err(error) => Some(Err(error)),
+        };
+        std::future::ready(piece)
+    }))
+}
+
+/// Whether an answer is of the same image: the same validators, and the same size where it tells one.
+fn same_image(answer: &Answer, head: &ImageHead) -> bool {
+    let other = ImageHead::of_answer(&answer.headers, None, std::time::UNIX_EPOCH).metadata.validators;
+    let known = &head.metadata.validators;
+    let strong = known.etag.as_deref().is_some_and(|etag| etag.starts_with('"'));
+    let same = if strong { other.etag == known.etag } else { other == *known && known.last_modified.is_some() };
+    let size = content_length(&answer.headers).filter(|_| answer.status == StatusCode::OK);
+    same && (size.is_none() || head.size.is_none() || size == head.size)
+}
+
+fn begins_at(headers: &HeaderMap, start: u64) -> bool {
+    let range = headers.get(http::header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
+    range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok()) == Some(start)
+}

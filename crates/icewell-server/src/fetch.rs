@@ -1,0 +1,114 @@
+//! One image fetched into the cache, for the command: blocking, with progress, without the daemon.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use icewell::{Adoption, Cache, ImageId};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use crate::daemon::Daemon;
+use crate::error::Error;
+use crate::fill::{End, Progress};
+use crate::filler;
+use crate::key::Key;
+use crate::origin::{Origin, Reach};
+
+/// How long the origin may take to connect, to answer, and between two pieces of a body.
+const ORIGIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Fetches images from one origin.
+#[derive(Debug)]
+pub struct Fetcher {
+    daemon: Arc<Daemon>,
+    runtime: Runtime,
+    stop: watch::Sender<bool>,
+}
+
+/// What a fetch did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// The image came from the origin and is cached.
+    Stored {
+        /// Its size.
+        bytes: u64,
+    },
+    /// It was cached already, or somebody else's fill of it was waited for.
+    AlreadyCached,
+}
+
+impl Fetcher {
+    /// A fetcher of this cache and origin; the cache is bound to the origin.
+    ///
+    /// # Errors
+    ///
+    /// A usage error for text that is no origin; one of the library where the cache is bound to another.
+    pub fn new(cache: Cache, origin: &str) -> Result<Self, Error> {
+        let origin = Origin::parse(origin, &Reach { timeout: ORIGIN_TIMEOUT, ca: None })?;
+        cache.bind_origin(origin.identity(), Adoption::Refused)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|error| Error::new("cannot start the runtime").with_source(error))?;
+        Ok(Fetcher { daemon: Daemon::new(cache, origin, false), runtime, stop: watch::Sender::new(false) })
+    }
+
+    /// Fetches the image, or waits for whoever fetches it already. Tells `progress` the bytes that are there and how
+    /// many there will be, where that is known. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// What the origin or the cache said; what was fetched up to a break is kept, and the next fetch goes on from it.
+    pub fn fetch(&self, id: &ImageId, progress: &mut dyn FnMut(u64, Option<u64>)) -> Result<Fetched, Error> {
+        if self.daemon.cache.is_cached(id)? {
+            self.daemon.cache.unqueue(id)?;
+            return Ok(Fetched::AlreadyCached);
+        }
+        let key = Key::from_id(id).ok_or_else(|| {
+            Error::new(format!("cannot fetch {id:?}: no path of the origin has that name in the cache"))
+        })?;
+        self.runtime.block_on(self.fill(&key, progress))
+    }
+
+    async fn fill(&self, key: &Key, progress: &mut dyn FnMut(u64, Option<u64>)) -> Result<Fetched, Error> {
+        let (fill, new) = self.daemon.fills.join_or_create(key);
+        if new {
+            filler::start(&self.daemon, &fill, None, &self.stop.subscribe());
+        }
+        let failed = |why: String| Err(Error::new(format!("cannot fetch {:?}: {why}", key.id)));
+        let mut follow = fill.follow();
+        loop {
+            let now = follow.borrow_and_update().clone();
+            match now {
+                Progress::Asking => {}
+                Progress::Filling { image, written } => progress(written, image.head.size),
+                Progress::Whole { size, .. } => {
+                    progress(size, Some(size));
+                    return self.committed(key, size).await;
+                }
+                Progress::Ended(End::Cached(_)) => return Ok(Fetched::AlreadyCached),
+                Progress::Ended(End::Uncached { why, .. }) => return failed(format!("it cannot be cached ({why})")),
+                Progress::Ended(End::Refused(refusal)) => {
+                    return failed(format!("the origin answers {}", refusal.status));
+                }
+                Progress::Ended(End::Broken { reason, .. }) => return failed(reason.to_string()),
+                Progress::Ended(End::NotKept) => return failed("the bytes cannot be kept".into()),
+            }
+            if follow.changed().await.is_err() {
+                return failed("the fill is gone".into());
+            }
+        }
+    }
+
+    /// The fill leaves the list when its commit is done, well or not.
+    async fn committed(&self, key: &Key, bytes: u64) -> Result<Fetched, Error> {
+        while self.daemon.fills.get(&key.id).is_some() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        if self.daemon.cache.is_cached(&key.id)? {
+            return Ok(Fetched::Stored { bytes });
+        }
+        Err(Error::new(format!("cannot fetch {:?}: it could not be committed", key.id)))
+    }
+}

@@ -1,0 +1,220 @@
+//! Fills under way in this daemon: one for each image, however many clients wait for it.
+//!
+//! A [`Fill`] is what its followers see; the [`filler`](crate::filler) moves it on. Followers look at its [`Progress`] and
+//! read the growing file themselves, each at its own pace and from its own start, so that none can hold up another.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fs::File;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use icewell::{ImageId, Reader};
+use tokio::sync::watch;
+use tracing::warn;
+
+use crate::daemon::blocking;
+use crate::image_head::ImageHead;
+use crate::key::Key;
+use crate::origin::Answer;
+
+/// The last bytes are held back until the whole image is verified, so that nobody who gets them all got wrong ones.
+const HELD_BACK: u64 = 4096;
+
+/// How far a fill has come.
+#[derive(Clone, Debug)]
+pub(crate) enum Progress {
+    /// The origin has not answered yet.
+    Asking,
+    /// Its bytes come.
+    Filling {
+        image: Arc<Growing>,
+        /// How many bytes of the file may be read.
+        written: u64,
+    },
+    /// All bytes are there and verified: a hit, even before the image has its name.
+    Whole { image: Arc<Growing>, size: u64 },
+    /// There is nothing to follow any more.
+    Ended(End),
+}
+
+/// An image whose file grows.
+#[derive(Debug)]
+pub(crate) struct Growing {
+    pub(crate) head: ImageHead,
+    pub(crate) file: Arc<File>,
+    /// Whether this fill replaces an image whose origin had changed.
+    pub(crate) refetched: bool,
+}
+
+/// Why a fill ended without an image to follow.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    /// The image is cached: look there. Told with how the cached copy came to be good.
+    Cached(Good),
+    /// It cannot be cached, for this reason: everybody asks for himself. The first may have the answer that is there.
+    Uncached { why: &'static str, answer: Arc<Mutex<Option<Answer>>> },
+    /// The origin answered something that is not the image; everybody gets it.
+    Refused(Arc<Refusal>),
+    /// It broke off: the origin did, or sent wrong bytes.
+    Broken { status: StatusCode, reason: Arc<str> },
+    /// It broke off because the bytes could not be kept; the origin is not to blame, and has the rest.
+    NotKept,
+}
+
+/// How a cached image came to be good to send without a further question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Good {
+    /// It was stored, here or elsewhere, just now.
+    Stored,
+    /// The origin said that it has not changed.
+    Validated,
+    /// The origin could not be asked, and stale images may be sent.
+    Stale,
+}
+
+/// An answer of the origin that is not the image, small enough to keep for all who wait.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// One image on its way into the cache.
+#[derive(Debug)]
+pub(crate) struct Fill {
+    pub(crate) key: Key,
+    progress: watch::Sender<Progress>,
+    tally: Mutex<Tally>,
+}
+
+/// Hits of followers. They are counted on the image, and so have to wait until there is one.
+#[derive(Debug, Default)]
+struct Tally {
+    waiting: u64,
+    committed: Option<Arc<Reader>>,
+}
+
+impl Fill {
+    pub(crate) fn new(key: Key) -> Arc<Self> {
+        Arc::new(Fill { key, progress: watch::Sender::new(Progress::Asking), tally: Mutex::default() })
+    }
+
+    pub(crate) fn follow(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress.borrow().clone()
+    }
+
+    pub(crate) fn set(&self, progress: Progress) {
+        self.progress.send_replace(progress);
+    }
+
+    /// Moves `Filling` on to this many bytes.
+    pub(crate) fn advance(&self, now_written: u64) {
+        self.progress.send_modify(|progress| {
+            if let Progress::Filling { written, .. } = progress {
+                *written = now_written;
+            }
+        });
+    }
+
+    /// Counts a hit of a follower, as soon as the image is committed.
+    pub(crate) async fn count_hit(&self) {
+        let reader = {
+            let mut tally = lock(&self.tally);
+            match &tally.committed {
+                Some(reader) => reader.clone(),
+                None => {
+                    tally.waiting += 1;
+                    return;
+                }
+            }
+        };
+        blocking(move || count(&reader, 1)).await;
+    }
+
+    /// The image has its name: counts the hits that waited. May block.
+    pub(crate) fn committed(&self, reader: Reader) {
+        let reader = Arc::new(reader);
+        let waiting = {
+            let mut tally = lock(&self.tally);
+            tally.committed = Some(reader.clone());
+            std::mem::take(&mut tally.waiting)
+        };
+        if waiting > 0 {
+            count(&reader, waiting);
+        }
+    }
+}
+
+/// Counts hits of a cached image; that this fails is no reason to fail the response that was sent. May block.
+pub(crate) fn count(reader: &Reader, hits: u64) {
+    let counted = if hits > 0 { reader.count_hits(hits) } else { reader.touch() };
+    if let Err(error) = counted {
+        warn!(image_id = %reader.image().id, %error, "a hit cannot be counted");
+    }
+}
+
+impl Progress {
+    /// How many bytes may be given out.
+    pub(crate) fn visible(&self) -> u64 {
+        match self {
+            Progress::Filling { image, written } => match image.head.size {
+                Some(size) => (*written).min(size.saturating_sub(HELD_BACK)),
+                None => written.saturating_sub(HELD_BACK),
+            },
+            Progress::Whole { size, .. } => *size,
+            Progress::Asking | Progress::Ended(_) => 0,
+        }
+    }
+
+    /// The image's size, where it is known.
+    pub(crate) fn size(&self) -> Option<u64> {
+        match self {
+            Progress::Filling { image, .. } => image.head.size,
+            Progress::Whole { size, .. } => Some(*size),
+            Progress::Asking | Progress::Ended(_) => None,
+        }
+    }
+}
+
+/// The fills under way, by image.
+#[derive(Debug, Default)]
+pub(crate) struct Fills(Mutex<HashMap<ImageId, Arc<Fill>>>);
+
+impl Fills {
+    pub(crate) fn get(&self, id: &ImageId) -> Option<Arc<Fill>> {
+        lock(&self.0).get(id).cloned()
+    }
+
+    /// The fill of this image, and whether it is new and the caller's to run.
+    pub(crate) fn join_or_create(&self, key: &Key) -> (Arc<Fill>, bool) {
+        match lock(&self.0).entry(key.id.clone()) {
+            Entry::Occupied(entry) => (entry.get().clone(), false),
+            Entry::Vacant(entry) => (entry.insert(Fill::new(key.clone())).clone(), true),
+        }
+    }
+
+    pub(crate) fn remove(&self, fill: &Arc<Fill>) {
+        if let Entry::Occupied(entry) = lock(&self.0).entry(fill.key.id.clone())
+            && Arc::ptr_eq(entry.get(), fill)
+        {
+            entry.remove();
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.0).len()
+    }
+}
+
+/// No code that holds these locks can panic half-way through a change.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

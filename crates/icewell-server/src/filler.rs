@@ -1,0 +1,511 @@
+//! Fills: from the origin into the cache.
+//!
+//! 1. Whoever has a cached copy asks the origin whether it is still right; a 304 ends it there.
+//! 2. The image is claimed in the directory: another process may be filling it.
+//! 3. The origin is asked for the bytes, or for the rest of what an earlier fill left.
+//! 4. What may not, or cannot, be cached is left to [`pass`](crate::pass).
+//! 5. Bytes go to the library's `Writer`, on a thread of its own; followers are told of each step.
+//! 6. Verified, the last bytes are let go; then the image is committed.
+//!
+//! The fill goes on whoever listens. A break of the origin in the middle is healed by asking for the rest.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use http::header::{
+    CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    RANGE, VIA,
+};
+use http::{Method, StatusCode};
+use icewell::{Announced, Commit, ErrorKind, Writer};
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, info, warn};
+
+use crate::daemon::{Daemon, blocking};
+use crate::digest_fields::vouched_digests;
+use crate::fill::{End, Fill, Good, Growing, Progress, Refusal};
+use crate::freshness::storable;
+use crate::image_head::ImageHead;
+use crate::origin::{Answer, AnswerBody, Ask, NoAnswer};
+
+/// How long a failure is remembered, so that a herd of clients does not become a herd of requests.
+const FAILURE_KEPT: Duration = Duration::from_secs(1);
+/// The longest body of an answer that is not the image and is kept for all who wait.
+const MAX_REFUSAL: usize = 64 << 10;
+/// How often a body that broke off is asked for again without a byte gained in between.
+const MAX_RETRIES: u32 = 3;
+/// How many pieces of a body may wait for the disk.
+const PIECES_AHEAD: usize = 16;
+/// How often a fill of another process is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Runs a fill to its end, in the background. `via` is what the client that began it came by.
+pub(crate) fn start(daemon: &Arc<Daemon>, fill: &Arc<Fill>, via: Option<HeaderValue>, stop: &watch::Receiver<bool>) {
+    let filler = Filler { daemon: daemon.clone(), fill: fill.clone(), via, stop: stop.clone() };
+    tokio::spawn(async move {
+        let unfinished = Unfinished(filler.fill.clone(), filler.daemon.clone());
+        let end = filler.run().await;
+        debug!(image_id = %filler.fill.key.id, ?end, "the fill has ended");
+        let remembered = match &end {
+            Some(End::Broken { .. }) => true,
+            Some(End::Refused(refusal)) => refusal.status.is_server_error(),
+            _ => false,
+        };
+        if let Some(end) = end {
+            filler.fill.set(Progress::Ended(end));
+        }
+        if remembered && !filler.daemon.origin.is_local() {
+            tokio::time::sleep(FAILURE_KEPT).await;
+        }
+        drop(unfinished);
+    });
+}
+
+/// Takes a fill off the list at its end, however that comes.
+struct Unfinished(Arc<Fill>, Arc<Daemon>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if matches!(self.0.progress(), Progress::Asking | Progress::Filling { .. }) {
+            let reason = "the fill stopped".into();
+            self.0.set(Progress::Ended(End::Broken { status: StatusCode::BAD_GATEWAY, reason }));
+        }
+        self.1.fills.remove(&self.0);
+    }
+}
+
+struct Filler {
+    daemon: Arc<Daemon>,
+    fill: Arc<Fill>,
+    via: Option<HeaderValue>,
+    /// True when the daemon stops: then the fill is broken off, to be resumed.
+    stop: watch::Receiver<bool>,
+}
+
+impl Filler {
+    /// None where the image is there for its followers, and nothing is left to tell.
+    async fn run(&self) -> Option<End> {
+        let answer = match self.check_cached().await {
+            Cached::Missing => None,
+            Cached::Changed(answer) => Some(answer),
+            Cached::End(end) => return Some(end),
+        };
+        let refetched = answer.is_some();
+        let writer = match self.claim().await {
+            Ok(writer) => writer,
+            Err(end) => return Some(end),
+        };
+        let (writer, answer) = match answer {
+            Some(answer) => (writer, answer),
+            None => match self.ask_for_image(writer).await {
+                Ok(got) => got,
+                Err(end) => return Some(end),
+            },
+        };
+        let (writer, answer, image) = match self.begin(writer, answer, refetched).await {
+            Ok(begun) => begun,
+            Err(end) => return Some(end),
+        };
+        self.transfer(writer, answer.body, image).await
+    }
+
+    // 1.
+
+    async fn check_cached(&self) -> Cached {
+        let (cache, id) = (self.daemon.cache.clone(), self.fill.key.id.clone());
+        let Ok(image) = blocking(move || cache.read(&id).map(|reader| reader.image().clone())).await else {
+            return Cached::Missing;
+        };
+        let head = ImageHead::of_image(&image);
+        let mut headers = HeaderMap::new();
+        insert(&mut headers, IF_NONE_MATCH, head.metadata.validators.etag.as_deref());
+        insert(&mut headers, IF_MODIFIED_SINCE, head.metadata.validators.last_modified.as_deref());
+        match self.ask(headers).await {
+            Ok(answer) if answer.status == StatusCode::NOT_MODIFIED => {
+                let Some(freshness) = head.freshness.revalidated(&answer.headers, SystemTime::now()) else {
+                    return self.drop_cached(None).await;
+                };
+                let metadata = icewell::Metadata { freshness: freshness.to_json(), ..head.metadata };
+                self.keep_metadata(metadata).await;
+                Cached::End(End::Cached(Good::Validated))
+            }
+            Ok(answer) if answer.status == StatusCode::OK => self.drop_cached(Some(answer)).await,
+            Ok(answer) if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) => {
+                self.drop_cached(None).await;
+                Cached::End(refused(answer).await)
+            }
+            Ok(answer) if answer.status.is_server_error() && self.daemon.serve_stale => {
+                warn!(image_id = %self.fill.key.id, status = %answer.status, "the origin fails; the stale image is sent");
+                Cached::End(End::Cached(Good::Stale))
+            }
+            Ok(answer) => Cached::End(refused(answer).await),
+            Err(no_answer) if self.daemon.serve_stale => {
+                warn!(image_id = %self.fill.key.id, reason = no_answer.reason, "no origin; the stale image is sent");
+                Cached::End(End::Cached(Good::Stale))
+            }
+            Err(no_answer) => Cached::End(broken(no_answer)),
+        }
+    }
+
+    /// The cached copy is not the origin's any more. Who reads it reads on; nobody else gets it.
+    async fn drop_cached(&self, answer: Option<Answer>) -> Cached {
+        let (cache, id) = (self.daemon.cache.clone(), self.fill.key.id.clone());
+        info!(image_id = %id, "the image has changed at the origin; the cached copy is dropped");
+        match blocking(move || cache.remove(&id)).await {
+            Ok(_) => answer.map_or(Cached::Missing, Cached::Changed),
+            Err(error) => Cached::End(uncached("cannot-drop-stale", None, Some(&error))),
+        }
+    }
+
+    async fn keep_metadata(&self, metadata: icewell::Metadata) {
+        let (cache, id) = (self.daemon.cache.clone(), self.fill.key.id.clone());
+        if let Err(error) = blocking(move || cache.set_metadata(&id, &metadata)).await {
+            warn!(image_id = %self.fill.key.id, %error, "the new freshness cannot be kept; the origin is asked again");
+        }
+    }
+
+    // 2.
+
+    /// Claims the image, and waits while another process fills it.
+    async fn claim(&self) -> Result<Writer, End> {
+        loop {
+            let (cache, id) = (self.daemon.cache.clone(), self.fill.key.id.clone());
+            let error = match blocking(move || cache.write(&id)).await {
+                Ok(writer) => return Ok(writer),
+                Err(error) => error,
+            };
+            match error.kind() {
+                ErrorKind::AlreadyCached => return Err(End::Cached(Good::Stored)),
+                ErrorKind::InProgress if !*self.stop.borrow() => tokio::time::sleep(LOOK_EVERY).await,
+                _ => return Err(uncached("cannot-claim", None, Some(&error))),
+            }
+        }
+    }
+
+    // 3.
+
+    async fn ask(&self, mut headers: HeaderMap) -> Result<Answer, NoAnswer> {
+        if let Some(via) = &self.via {
+            headers.insert(VIA, via.clone());
+        }
+        self.daemon.pseudonym.add_to(&mut headers);
+        let path_and_query = self.fill.key.path_and_query.clone();
+        self.daemon.origin.ask(&Ask { method: Method::GET, path_and_query, headers }).await
+    }
+
+    /// Asks for the image, or for the rest where an earlier fill left a part and the origin gave a validator.
+    async fn ask_for_image(&self, writer: Writer) -> Result<(Writer, Answer), End> {
+        let resume = writer.resumable().and_then(|left| rest(left.length, &left.metadata.validators));
+        let asked = self.ask(resume.unwrap_or_default()).await;
+        match asked {
+            Ok(answer) if matches!(answer.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT) => Ok((writer, answer)),
+            Ok(answer) if answer.status == StatusCode::RANGE_NOT_SATISFIABLE => {
+                // What was left is longer than the image now is.
+                let answer = self.ask(HeaderMap::new()).await.map_err(broken)?;
+                if answer.status == StatusCode::OK { Ok((writer, answer)) } else { Err(refused(answer).await) }
+            }
+            Ok(answer) => Err(self.give_up(writer, refused(answer).await).await),
+            Err(no_answer) => Err(self.give_up(writer, broken(no_answer)).await),
+        }
+    }
+
+    async fn give_up(&self, writer: Writer, end: End) -> End {
+        if let Err(error) = blocking(move || writer.release()).await {
+            warn!(image_id = %self.fill.key.id, %error, "the claim cannot be given back");
+        }
+        // Whoever wanted it and was told that there is none need not want it any longer.
+        if matches!(&end, End::Refused(refusal) if matches!(refusal.status, StatusCode::NOT_FOUND | StatusCode::GONE)) {
+            let (cache, id) = (self.daemon.cache.clone(), self.fill.key.id.clone());
+            blocking(move || cache.unqueue(&id)).await.ok();
+        }
+        end
+    }
+
+    // 4.
+
+    /// Starts or resumes the fill with what the origin answered, and lets followers begin.
+    async fn begin(
+        &self,
+        writer: Writer,
+        answer: Answer,
+        refetched: bool,
+    ) -> Result<(Writer, Answer, Arc<Growing>), End> {
+        let resumed = match resumed_at(&answer) {
+            Ok(resumed) => resumed,
+            Err(why) => return Err(self.give_up(writer, uncached(why, None, None)).await),
+        };
+        let (size, judged) = match resumed {
+            Some((_, size)) => (Some(size), StatusCode::OK),
+            None => (content_length(&answer.headers), answer.status),
+        };
+        if let Err(not_storable) = storable(&Method::GET, &HeaderMap::new(), judged, &answer.headers) {
+            let answer = resumed.is_none().then_some(answer);
+            return Err(self.give_up(writer, uncached(not_storable.reason, answer, None)).await);
+        }
+        let head = ImageHead::of_answer(&answer.headers, size, SystemTime::now());
+        let announced = Announced {
+            size,
+            digests: vouched_digests(answer.status, &answer.headers),
+            metadata: head.metadata.clone(),
+        };
+        let started = blocking(move || {
+            let mut writer = writer;
+            let started = match resumed {
+                Some((length, _)) if writer.resumable().is_some_and(|left| left.length == length) => {
+                    writer.resume(announced)
+                }
+                Some(_) => return Err((writer, None)),
+                None => writer.start(announced),
+            };
+            match started.and_then(|()| writer.reader()) {
+                Ok(file) => Ok((writer, file)),
+                Err(error) => Err((writer, Some(error))),
+            }
+        });
+        match started.await {
+            Ok((writer, file)) => {
+                let image = Arc::new(Growing { head, file: Arc::new(file), refetched });
+                let written = writer.written();
+                info!(image_id = %self.fill.key.id, ?size, resumed = written, "filling");
+                self.fill.set(Progress::Filling { image: image.clone(), written });
+                Ok((writer, answer, image))
+            }
+            Err((writer, error)) => {
+                let why = match error.as_ref().map(icewell::Error::kind) {
+                    Some(ErrorKind::NoRoom) => "no-room",
+                    Some(ErrorKind::StorageFull) => "storage-full",
+                    _ => "cannot-store",
+                };
+                let answer = resumed.is_none().then_some(answer);
+                Err(self.give_up(writer, uncached(why, answer, error.as_ref())).await)
+            }
+        }
+    }
+
+    // 5.
+
+    async fn transfer(&self, writer: Writer, body: AnswerBody, image: Arc<Growing>) -> Option<End> {
+        let (pieces, received) = mpsc::channel(PIECES_AHEAD);
+        let fill = self.fill.clone();
+        let mut writing = tokio::task::spawn_blocking(move || write_pieces(writer, received, &fill));
+        let stopped = self.pump(body, &pieces, &image).await;
+        drop(pieces);
+        let (writer, written) = match (&mut writing).await {
+            Ok(written) => written,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        match (written, stopped) {
+            (Err(error), _) => Some(self.not_kept(writer, &error).await),
+            (Ok(()), Ok(())) => self.finish(writer, image).await,
+            (Ok(()), Err(reason)) => {
+                warn!(image_id = %self.fill.key.id, reason, written = writer.written(), "the fill broke off");
+                let suspended = blocking(move || writer.suspend()).await;
+                if let Err(error) = suspended {
+                    warn!(image_id = %self.fill.key.id, %error, "what was fetched cannot be kept");
+                }
+                Some(End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() })
+            }
+        }
+    }
+
+    /// Passes the body on to the writing thread, piece by piece. Where the origin breaks off and can go on from there,
+    /// it is asked to. An error says why the body is not whole. A closed channel is no error: the writer tells why.
+    async fn pump(&self, mut body: AnswerBody, pieces: &mpsc::Sender<Bytes>, image: &Growing) -> Result<(), String> {
+        let mut stop = self.stop.clone();
+        let mut sent = match self.fill.progress() {
+            Progress::Filling { written, .. } => written,
+            _ => 0,
+        };
+        let mut retries = 0;
+        loop {
+            let piece = tokio::select! {
+                piece = body.next() => piece,
+                _ = stop.wait_for(|stop| *stop) => return Err("the daemon stops".into()),
+            };
+            let reason = match piece {
+                Some(Ok(piece)) => {
+                    retries = 0;
+                    sent += piece.len() as u64;
+                    if pieces.send(piece).await.is_err() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                None if image.head.size.is_none_or(|size| sent >= size) => return Ok(()),
+                None => "the body ended early".to_owned(),
+                Some(Err(error)) => error.to_string(),
+            };
+            if retries == MAX_RETRIES {
+                return Err(reason);
+            }
+            retries += 1;
+            warn!(image_id = %self.fill.key.id, reason, sent, "the origin broke off; asking for the rest");
+            tokio::time::sleep(Duration::from_millis(100) * 4u32.pow(retries - 1)).await;
+            match self.ask_for_rest(sent, image).await {
+                Some(rest) => body = rest,
+                None => return Err(reason),
+            }
+        }
+    }
+
+    /// The bytes of the same image from `offset` on; none where the origin cannot give them.
+    async fn ask_for_rest(&self, offset: u64, image: &Growing) -> Option<AnswerBody> {
+        let answer = self.ask(rest(offset, &image.head.metadata.validators)?).await.ok()?;
+        let (start, size) = resumed_at(&answer).ok()??;
+        (start == offset && image.head.size.is_none_or(|known| known == size)).then_some(answer.body)
+    }
+
+    /// The disk refused. What is written so far is of no use, and who follows goes on with the origin.
+    async fn not_kept(&self, writer: Writer, error: &icewell::Error) -> End {
+        let reason = chain(error);
+        warn!(image_id = %self.fill.key.id, reason, "the image cannot be kept");
+        let wrong = error.kind() == ErrorKind::SizeMismatch;
+        let why = reason.clone();
+        blocking(move || writer.roll_back(&why)).await;
+        if wrong {
+            End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() }
+        } else {
+            End::NotKept { image }
+        }
+    }
+
+    // 6.
+
+    async fn finish(&self, mut writer: Writer, image: Arc<Growing>) -> Option<End> {
+        let (writer, verified) = blocking(move || {
+            let verified = writer.verify();
+            (writer, verified)
+        })
+        .await;
+        if let Err(error) = verified {
+            let reason = chain(&error);
+            warn!(image_id = %self.fill.key.id, reason, "the image is not what the origin announced");
+            let why = reason.clone();
+            blocking(move || writer.roll_back(&why)).await;
+            return Some(End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() });
+        }
+        let size = writer.written();
+        self.fill.set(Progress::Whole { image, size });
+        let (cache, fill) = (self.daemon.cache.clone(), self.fill.clone());
+        let committed = blocking(move || {
+            let committed = writer.commit()?;
+            if committed == Commit::Stored {
+                fill.committed(cache.read(&fill.key.id)?);
+            }
+            Ok::<_, icewell::Error>(())
+        });
+        match committed.await {
+            Ok(()) => info!(image_id = %self.fill.key.id, size, "cached"),
+            Err(error) => warn!(image_id = %self.fill.key.id, error = chain(&error), "the image cannot be committed"),
+        }
+        None
+    }
+}
+
+/// What becomes of a cached copy.
+enum Cached {
+    /// There is none, or none any more.
+    Missing,
+    /// The origin sends another image.
+    Changed(Answer),
+    End(End),
+}
+
+/// The writing thread: takes pieces until there are no more, or one cannot be written.
+fn write_pieces(
+    mut writer: Writer,
+    mut pieces: mpsc::Receiver<Bytes>,
+    fill: &Fill,
+) -> (Writer, Result<(), icewell::Error>) {
+    while let Some(piece) = pieces.blocking_recv() {
+        if let Err(error) = writer.write(&piece) {
+            return (writer, Err(error));
+        }
+        fill.advance(writer.written());
+    }
+    (writer, Ok(()))
+}
+
+/// The request's fields for the bytes from `offset` on of the image that has these validators; none where they are not
+/// strong enough to tell it from another (RFC 9110 §13.1.5).
+pub(crate) fn rest(offset: u64, validators: &icewell::Validators) -> Option<HeaderMap> {
+    let strong = validators.etag.as_deref().filter(|etag| etag.starts_with('"'));
+    let mut headers = HeaderMap::new();
+    insert(&mut headers, IF_RANGE, Some(strong.or(validators.last_modified.as_deref())?));
+    insert(&mut headers, RANGE, Some(&format!("bytes={offset}-")));
+    Some(headers)
+}
+
+/// Where a 206 begins and how large the whole is; none for a 200. An error for a 206 that nobody can go on from.
+pub(crate) fn resumed_at(answer: &Answer) -> Result<Option<(u64, u64)>, &'static str> {
+    if answer.status != StatusCode::PARTIAL_CONTENT {
+        return Ok(None);
+    }
+    let parse = || {
+        let value = answer.headers.get(CONTENT_RANGE)?.to_str().ok()?;
+        let (range, size) = value.strip_prefix("bytes ")?.split_once('/')?;
+        let (start, last) = range.split_once('-')?;
+        let (start, last, size): (u64, u64, u64) = (start.parse().ok()?, last.parse().ok()?, size.parse().ok()?);
+        (start <= last && last.checked_add(1)? == size).then_some((start, size))
+    };
+    parse().map(Some).ok_or("wrong-range")
+}
+
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: Option<&str>) {
+    if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
+        headers.insert(name, value);
+    }
+}
+
+fn broken(no_answer: NoAnswer) -> End {
+    End::Broken { status: no_answer.status, reason: no_answer.reason.into() }
+}
+
+fn uncached(why: &'static str, answer: Option<Answer>, error: Option<&icewell::Error>) -> End {
+    match error {
+        Some(error) => warn!(why, error = chain(error), "passed through uncached"),
+        None => info!(why, "passed through uncached"),
+    }
+    End::Uncached { why, answer: Arc::new(Mutex::new(answer)) }
+}
+
+/// Keeps an answer that is not the image for all who wait; one too long to keep is passed to the first.
+async fn refused(answer: Answer) -> End {
+    let Answer { status, headers, mut body } = answer;
+    let mut kept = BytesMut::new();
+    while let Some(piece) = body.next().await {
+        match piece {
+            Ok(piece) if kept.len() + piece.len() <= MAX_REFUSAL => kept.extend_from_slice(&piece),
+            Ok(_) => return uncached("long-refusal", None, None),
+            Err(error) => return broken(NoAnswer { status: StatusCode::BAD_GATEWAY, reason: error.to_string() }),
+        }
+    }
+    End::Refused(Arc::new(Refusal { status, headers, body: kept.freeze() }))
+}
+
+/// An error with its sources, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(next) = source {
+        text = format!("{text}: {next}");
+        source = next.source();
+    }
+    text
+}
+
+impl From<End> for io::Error {
+    fn from(end: End) -> Self {
+        match end {
+            End::Broken { reason, .. } => io::Error::other(reason.to_string()),
+            other => io::Error::other(format!("the fill ended: {other:?}")),
+        }
+    }
+}

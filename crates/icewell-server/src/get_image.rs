@@ -1,0 +1,346 @@
+//! `GET` and `HEAD` of an image.
+//!
+//! 1. Only these two methods, and only what can be an image's name.
+//! 2. A request that has been here before is a loop.
+//! 3. The image under way is followed; one that is cached and fresh is sent; else a fill is begun, and followed.
+//! 4. Conditions are answered before ranges (RFC 9110 §13.2.2).
+//! 5. The body: the whole, a part, or several.
+//! 6. What cannot be cached is passed through.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::header::{
+    ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, HeaderMap, HeaderValue, LAST_MODIFIED, VIA,
+};
+use http::{Method, Request, Response, StatusCode};
+use icewell::{ErrorKind, Reader};
+use tokio::sync::watch;
+use tracing::warn;
+
+use crate::body::{Follower, Segment, Source, empty, image_body};
+use crate::cache_status::{CacheStatus, Forward};
+use crate::conditional::{self, Decision};
+use crate::daemon::{Body, Daemon, blocking};
+use crate::fill::{End, Fill, Good, Growing, Progress};
+use crate::filler::{self, chain};
+use crate::freshness::{State, request_forces_revalidation};
+use crate::image_head::ImageHead;
+use crate::key::Key;
+use crate::origin::{Answer, NoAnswer, Origin};
+use crate::pass;
+use crate::range::{Multipart, Ranges, Resolved, content_range, unsatisfied_content_range};
+use crate::request_log::Outcome;
+
+/// How often one request begins anew because what it had found was gone the next moment.
+const MAX_ROUNDS: usize = 8;
+
+/// A response, and what is to be told and counted at its end.
+pub(crate) struct Answered {
+    pub(crate) response: Response<Body>,
+    pub(crate) outcome: Outcome,
+}
+
+impl From<Response<Body>> for Answered {
+    fn from(response: Response<Body>) -> Self {
+        Answered { response, outcome: Outcome::default() }
+    }
+}
+
+/// Answers a request of a client.
+pub(crate) async fn answer<B>(daemon: &Arc<Daemon>, request: &Request<B>, stop: &watch::Receiver<bool>) -> Answered {
+    let head_only = request.method() == Method::HEAD;
+    let mut answered = match prepare(daemon, request) {
+        Ok(key) => Asked { daemon, key: &key, headers: request.headers(), head_only, stop }.answer().await,
+        Err(response) => response.into(),
+    };
+    if head_only {
+        answered.response = pass::without_body(answered.response);
+        answered.outcome.hit = None;
+    }
+    answered
+}
+
+// 1. and 2.
+
+fn prepare<B>(daemon: &Daemon, request: &Request<B>) -> Result<Key, Response<Body>> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut response = pass::failure(StatusCode::METHOD_NOT_ALLOWED, "images can only be read here");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return Err(response);
+    }
+    if daemon.pseudonym.is_in(request.headers()) {
+        let reason = "the origin leads back to this cache; set --origin to where the images are";
+        return Err(pass::failure(StatusCode::LOOP_DETECTED, reason));
+    }
+    Key::from_target(request.uri().path(), request.uri().query())
+        .map_err(|error| pass::failure(error.status(), &error.to_string()))
+}
+
+/// One request for an image.
+struct Asked<'a> {
+    daemon: &'a Arc<Daemon>,
+    key: &'a Key,
+    headers: &'a HeaderMap,
+    head_only: bool,
+    stop: &'a watch::Receiver<bool>,
+}
+
+/// What step 3 finds.
+enum Found {
+    /// It is cached and good.
+    Cached(Arc<Reader>, State),
+    /// It is cached, and the origin has to be asked.
+    Stale,
+    Missing,
+}
+
+impl Asked<'_> {
+    // 3.
+
+    async fn answer(&self) -> Answered {
+        // What a fill said of the cached copy a moment ago need not be asked again.
+        let mut good = None;
+        let mut stale = false;
+        for _ in 0..MAX_ROUNDS {
+            if let Some(fill) = self.daemon.fills.get(&self.key.id) {
+                match self.follow(fill, false, stale).await {
+                    Followed::Answered(answered) => return answered,
+                    Followed::LookAgain(how) => good = how.or(good),
+                }
+            }
+            match self.find(good).await {
+                Ok(Found::Cached(reader, state)) => return self.send_cached(reader, state, good),
+                Ok(Found::Stale) => stale = true,
+                Ok(Found::Missing) if self.head_only => return self.head_of_cold().await,
+                Ok(Found::Missing) => {}
+                Err(error) => {
+                    warn!(image_id = %self.key.id, error = chain(&error), "the cache cannot be read");
+                    return self.pass_through("cache-unreadable", None).await;
+                }
+            }
+            let (fill, new) = self.daemon.fills.join_or_create(self.key);
+            if new {
+                filler::start(self.daemon, &fill, self.headers.get(VIA).cloned(), self.stop);
+            }
+            match self.follow(fill, new, stale).await {
+                Followed::Answered(answered) => return answered,
+                Followed::LookAgain(how) => good = how.or(good),
+            }
+        }
+        self.pass_through("unstable", None).await
+    }
+
+    async fn find(&self, good: Option<Good>) -> Result<Found, icewell::Error> {
+        let forced = request_forces_revalidation(self.headers);
+        let (daemon, key) = (self.daemon.clone(), self.key.clone());
+        blocking(move || {
+            let reader = match daemon.cache.read(&key.id) {
+                Ok(reader) => reader,
+                Err(error) if error.kind() == ErrorKind::NotCached => return Ok(Found::Missing),
+                Err(error) => return Err(error),
+            };
+            let state = match &daemon.origin {
+                Origin::Folder(folder) => match folder.validators(&key.path_and_query) {
+                    Ok(Some(now)) if now == reader.image().metadata.validators => State::Fresh { ttl_secs: 0 },
+                    _ => State::Stale { ttl_secs: 0 },
+                },
+                Origin::Http(_) => ImageHead::of_image(reader.image()).freshness.state(SystemTime::now()),
+            };
+            let fresh = matches!(state, State::Fresh { .. }) && (!forced || daemon.origin.is_local());
+            Ok(if fresh || good.is_some() { Found::Cached(Arc::new(reader), state) } else { Found::Stale })
+        })
+        .await
+    }
+
+    fn send_cached(&self, reader: Arc<Reader>, state: State, good: Option<Good>) -> Answered {
+        let head = ImageHead::of_image(reader.image());
+        let status = match (good, state) {
+            (Some(Good::Validated), _) => CacheStatus::revalidated(),
+            (Some(Good::Stale), State::Stale { ttl_secs }) => {
+                CacheStatus::hit().with_ttl(ttl_secs).with_detail("stale-origin-failed")
+            }
+            (_, State::Fresh { ttl_secs: ttl_secs @ 1.. }) => CacheStatus::hit().with_ttl(ttl_secs),
+            _ => CacheStatus::hit(),
+        };
+        let mut answered = self.send(&head, Source::Cached(reader.clone()), &status);
+        answered.outcome.read = answered.outcome.reads.then(|| crate::request_log::Read::Cached(reader));
+        answered
+    }
+
+    /// Waits for the origin's answer to a fill, and then for no more than that.
+    async fn follow(&self, fill: Arc<Fill>, began: bool, stale: bool) -> Followed {
+        let mut progress = fill.follow();
+        let now = match progress.wait_for(|progress| !matches!(progress, Progress::Asking)).await {
+            Ok(now) => now.clone(),
+            Err(_) => return Followed::LookAgain(None),
+        };
+        let miss = |image: &Growing| match (began, stale || image.refetched) {
+            (true, true) => CacheStatus::refetched(),
+            (true, false) => CacheStatus::stored_miss(),
+            (false, _) => CacheStatus::collapsed_miss(),
+        };
+        Followed::Answered(match now {
+            Progress::Asking => return Followed::LookAgain(None),
+            Progress::Filling { image, .. } => {
+                self.send_growing(fill, progress, &image, image.head.size, &miss(&image), began)
+            }
+            Progress::Whole { image, size } => {
+                let status = if began { miss(&image) } else { CacheStatus::hit() };
+                self.send_growing(fill, progress, &image, Some(size), &status, began)
+            }
+            Progress::Ended(End::Cached(good)) => return Followed::LookAgain(Some(good)),
+            Progress::Ended(End::Uncached { why, answer }) => {
+                let answer = answer.lock().ok().and_then(|mut answer| answer.take());
+                self.pass_through(why, answer).await
+            }
+            Progress::Ended(End::Refused(refusal)) => {
+                let mut response = Response::new(crate::body::text(refusal.body.clone()));
+                *response.status_mut() = refusal.status;
+                *response.headers_mut() = pass::relayed(refusal.headers.clone());
+                self.daemon.pseudonym.add_to(response.headers_mut());
+                let status = CacheStatus::forwarded(if stale { Forward::Stale } else { Forward::UriMiss });
+                status.with_forward_status(refusal.status).append_to(response.headers_mut());
+                response.into()
+            }
+            Progress::Ended(End::Broken { status, reason }) => {
+                let mut response = pass::failure(status, &format!("the origin failed: {reason}"));
+                CacheStatus::forwarded(Forward::UriMiss).append_to(response.headers_mut());
+                response.into()
+            }
+            Progress::Ended(End::NotKept) => self.pass_through("cannot-store", None).await,
+        })
+    }
+
+    fn send_growing(
+        &self,
+        fill: Arc<Fill>,
+        progress: watch::Receiver<Progress>,
+        image: &Arc<Growing>,
+        size: Option<u64>,
+        status: &CacheStatus,
+        began: bool,
+    ) -> Answered {
+        let head = ImageHead { size, ..image.head.clone() };
+        let follower = Follower::new(self.daemon.clone(), self.key.clone(), progress, image.clone());
+        let mut answered = self.send(&head, Source::Fill(follower), status);
+        // The miss that fills is no hit.
+        answered.outcome.hit = answered.outcome.hit.filter(|_| !began);
+        answered.outcome.read = answered.outcome.reads.then(|| crate::request_log::Read::Fill(fill));
+        answered
+    }
+
+    // 4. and 5.
+
+    fn send(&self, head: &ImageHead, source: Source, status: &CacheStatus) -> Answered {
+        let mut response = Response::new(empty());
+        *response.headers_mut() = head.fields(SystemTime::now());
+        self.daemon.pseudonym.add_to(response.headers_mut());
+        status.append_to(response.headers_mut());
+        match conditional::evaluate(self.headers, &head.validators()) {
+            Decision::Proceed => {}
+            Decision::NotModified => {
+                *response.status_mut() = StatusCode::NOT_MODIFIED;
+                response.headers_mut().remove(CONTENT_TYPE);
+                return response.into();
+            }
+            Decision::PreconditionFailed => {
+                *response.status_mut() = StatusCode::PRECONDITION_FAILED;
+                for name in [CONTENT_TYPE, ETAG, LAST_MODIFIED, EXPIRES] {
+                    response.headers_mut().remove(name);
+                }
+                return response.into();
+            }
+        }
+        let ranges = Ranges::from_headers(self.headers)
+            .filter(|_| !self.head_only && conditional::if_range_holds(self.headers, &head.validators()));
+        // Without the whole's size no range can be told from one that cannot be satisfied.
+        let resolved = head.size.zip(ranges).map(|(size, ranges)| (size, ranges.resolve(size)));
+        let mut outcome = Outcome { reads: true, ..Outcome::default() };
+        match resolved {
+            None | Some((_, Resolved::Whole)) => {
+                if let Some(size) = head.size {
+                    response.headers_mut().insert(CONTENT_LENGTH, size.into());
+                }
+                outcome.hit = Some(head.size);
+                *response.body_mut() = image_body(source, [Segment::Image { start: 0, end: head.size }]);
+            }
+            Some((size, Resolved::NotSatisfiable)) => {
+                *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+                set(&mut response, CONTENT_RANGE, &unsatisfied_content_range(size));
+                outcome.reads = false;
+            }
+            Some((size, Resolved::Parts(parts))) if parts.len() == 1 => {
+                let part = parts[0];
+                *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+                set(&mut response, CONTENT_RANGE, &content_range(part, Some(size)));
+                response.headers_mut().insert(CONTENT_LENGTH, part.len().into());
+                outcome.hit = (part.start == 0).then_some(Some(part.len()));
+                *response.body_mut() = image_body(source, [Segment::Image { start: part.start, end: Some(part.end) }]);
+            }
+            Some((size, Resolved::Parts(parts))) => {
+                let multipart = Multipart::new(parts, size, response.headers().get(CONTENT_TYPE).cloned());
+                *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+                set(&mut response, CONTENT_TYPE, &multipart.content_type());
+                response.headers_mut().insert(CONTENT_LENGTH, multipart.content_length().into());
+                let segments = multipart.parts().iter().flat_map(|part| {
+                    let image = Segment::Image { start: part.start, end: Some(part.end) };
+                    [Segment::Text(multipart.head(*part)), image]
+                });
+                let tail = Segment::Text(multipart.tail());
+                *response.body_mut() = image_body(source, segments.chain([tail]).collect::<Vec<_>>());
+            }
+        }
+        Answered { response, outcome }
+    }
+
+    // 6.
+
+    async fn pass_through(&self, why: &'static str, answer: Option<Answer>) -> Answered {
+        let plain = !self.head_only && pass::is_plain(self.headers);
+        let answer = match answer.filter(|_| plain) {
+            Some(answer) => Ok(answer),
+            None => self.ask_alone().await,
+        };
+        let status = CacheStatus::forwarded(Forward::UriMiss).with_detail(why);
+        self.relay(answer, status)
+    }
+
+    /// A `HEAD` of an image that is not here does not begin a fill.
+    async fn head_of_cold(&self) -> Answered {
+        let answer = self.ask_alone().await;
+        self.relay(answer, CacheStatus::forwarded(Forward::UriMiss))
+    }
+
+    async fn ask_alone(&self) -> Result<Answer, NoAnswer> {
+        let method = if self.head_only { Method::HEAD } else { Method::GET };
+        pass::ask(self.daemon, self.key, method, self.headers).await
+    }
+
+    fn relay(&self, answer: Result<Answer, NoAnswer>, status: CacheStatus) -> Answered {
+        match answer {
+            Ok(answer) => {
+                let status = status.with_forward_status(answer.status);
+                pass::relay(self.daemon, answer, &status).into()
+            }
+            Err(NoAnswer { status: code, reason }) => {
+                let mut response = pass::failure(code, &format!("the origin failed: {reason}"));
+                status.append_to(response.headers_mut());
+                response.into()
+            }
+        }
+    }
+}
+
+/// What came of waiting for a fill.
+enum Followed {
+    Answered(Answered),
+    /// The cache has it, or nobody knows: begin anew.
+    LookAgain(Option<Good>),
+}
+
+fn set(response: &mut Response<Body>, name: http::header::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::try_from(value) {
+        response.headers_mut().insert(name, value);
+    }
+}

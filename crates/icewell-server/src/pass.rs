@@ -1,0 +1,94 @@
+//! Passing through: a request whose answer is not, or cannot be, cached goes to the origin as the client made it.
+
+use std::sync::Arc;
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, PROXY_AUTHENTICATE, RANGE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use http::{Method, Response, StatusCode};
+
+use crate::body::{answer_body, empty, text};
+use crate::cache_status::CacheStatus;
+use crate::daemon::{Body, Daemon};
+use crate::key::Key;
+use crate::origin::{Answer, Ask, NoAnswer};
+
+/// What of a client's request is passed on: what it wants, nothing of who it is.
+const PASSED: [HeaderName; 7] = [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, VIA];
+
+/// Fields that are about one connection (RFC 9110 §7.6.1).
+const HOP_BY_HOP: [HeaderName; 6] = [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE];
+
+/// Asks the origin for this client alone.
+pub(crate) async fn ask(
+    daemon: &Arc<Daemon>,
+    key: &Key,
+    method: Method,
+    client: &HeaderMap,
+) -> Result<Answer, NoAnswer> {
+    let mut headers = HeaderMap::new();
+    for name in PASSED {
+        for value in client.get_all(&name) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    daemon.pseudonym.add_to(&mut headers);
+    daemon.origin.ask(&Ask { method, path_and_query: key.path_and_query.clone(), headers }).await
+}
+
+/// Turns the origin's answer into the client's response.
+pub(crate) fn relay(daemon: &Daemon, answer: Answer, status: &CacheStatus) -> Response<Body> {
+    let mut response = Response::new(answer_body(answer.body));
+    *response.status_mut() = answer.status;
+    *response.headers_mut() = relayed(answer.headers);
+    daemon.pseudonym.add_to(response.headers_mut());
+    status.append_to(response.headers_mut());
+    response
+}
+
+/// An answer's fields without those of its connection.
+pub(crate) fn relayed(mut headers: HeaderMap) -> HeaderMap {
+    let named: Vec<String> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .collect();
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+    for name in named {
+        headers.remove(name);
+    }
+    for name in ["keep-alive", "proxy-connection"] {
+        headers.remove(name);
+    }
+    headers
+}
+
+/// The end of a request that no origin answered.
+pub(crate) fn failure(status: StatusCode, reason: &str) -> Response<Body> {
+    let mut response = Response::new(text(format!("{status}: {reason}\n")));
+    *response.status_mut() = status;
+    let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
+    response
+}
+
+/// The response to a `HEAD`: the same fields, no body.
+pub(crate) fn without_body(mut response: Response<Body>) -> Response<Body> {
+    if !response.headers().contains_key(CONTENT_LENGTH)
+        && let Some(length) = http_body::Body::size_hint(response.body()).exact().filter(|length| *length > 0)
+    {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    *response.body_mut() = empty();
+    response
+}
+
+/// Whether a `GET` asks for the whole, whatever it is: then anybody's answer will do.
+pub(crate) fn is_plain(client: &HeaderMap) -> bool {
+    !PASSED.iter().any(|name| *name != VIA && client.contains_key(name))
+}

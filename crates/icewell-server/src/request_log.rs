@@ -1,0 +1,154 @@
+//! The end of each response: one line in the log, a hit or a touch on the image, the daemon's counters.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::HeaderName;
+use http::{Request, Response};
+use http_body::{Frame, SizeHint};
+use icewell::Reader;
+use tracing::info;
+
+use crate::daemon::{Body, blocking};
+use crate::fill::{Fill, count};
+
+/// What is to be counted when a response has ended.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// Whether bytes of the image are sent.
+    pub(crate) reads: bool,
+    /// That it is a hit if this many bytes were sent; or, where nobody knows how many there are, if it came to its end.
+    pub(crate) hit: Option<Option<u64>>,
+    /// What is read.
+    pub(crate) read: Option<Read>,
+}
+
+/// What a response reads.
+#[derive(Debug)]
+pub(crate) enum Read {
+    Cached(Arc<Reader>),
+    Fill(Arc<Fill>),
+}
+
+/// What the daemon has done since it started.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) requests: AtomicU64,
+    pub(crate) hits: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+}
+
+/// A body that tells how it ended.
+pub(crate) struct Logged {
+    body: Body,
+    sent: u64,
+    ended: bool,
+    outcome: Outcome,
+    line: Option<Line>,
+}
+
+/// What is known of a request when its response begins.
+struct Line {
+    started: Instant,
+    client: SocketAddr,
+    method: String,
+    path: String,
+    status: u16,
+    cache: String,
+    range: Option<String>,
+    daemon: Arc<crate::daemon::Daemon>,
+}
+
+/// Wraps a response so that its end is logged and counted.
+pub(crate) fn log<B>(
+    daemon: &Arc<crate::daemon::Daemon>,
+    client: SocketAddr,
+    started: Instant,
+    request: &Request<B>,
+    answered: crate::get_image::Answered,
+) -> Response<Logged> {
+    let text = |name: HeaderName, headers: &http::HeaderMap| {
+        headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    };
+    let crate::get_image::Answered { response, outcome } = answered;
+    let line = Line {
+        started,
+        client,
+        method: request.method().to_string(),
+        path: request.uri().to_string(),
+        status: response.status().as_u16(),
+        cache: text(HeaderName::from_static("cache-status"), response.headers()).unwrap_or_default(),
+        range: text(http::header::RANGE, request.headers()),
+        daemon: daemon.clone(),
+    };
+    response.map(|body| Logged { body, sent: 0, ended: false, outcome, line: Some(line) })
+}
+
+impl http_body::Body for Logged {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => self.sent += frame.data_ref().map_or(0, |data| data.len() as u64),
+            Poll::Ready(None) => self.ended = true,
+            _ => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Logged {
+    /// The server drops a body when it has been written out, or when the client has gone.
+    fn drop(&mut self) {
+        let Some(line) = self.line.take() else { return };
+        let hit = match self.outcome.hit {
+            Some(Some(size)) => self.sent == size,
+            Some(None) => self.ended,
+            None => false,
+        };
+        let counters = &line.daemon.counters;
+        counters.requests.fetch_add(1, Ordering::Relaxed);
+        counters.hits.fetch_add(u64::from(hit), Ordering::Relaxed);
+        counters.bytes.fetch_add(self.sent, Ordering::Relaxed);
+        info!(
+            client = %line.client,
+            method = line.method,
+            path = line.path,
+            range = line.range,
+            status = line.status,
+            bytes = self.sent,
+            ms = line.started.elapsed().as_millis() as u64,
+            cache = line.cache,
+            "request"
+        );
+        let read = self.outcome.read.take().filter(|_| hit || self.sent > 0);
+        if let (Some(read), Ok(runtime)) = (read, tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move {
+                match read {
+                    Read::Cached(reader) => blocking(move || count(&reader, u64::from(hit))).await,
+                    Read::Fill(fill) if hit => fill.count_hit().await,
+                    // The commit, or a hit after it, sets the access time.
+                    Read::Fill(_) => {}
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The daemon's life: check, listen, serve, drain.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use icewell::{Adoption, Cache};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+use tracing::{debug, info, warn};
+
+use crate::config::{Config, Ready};
+use crate::daemon::Daemon;
+use crate::error::Error;
+use crate::origin::{Origin, Reach};
+use crate::{admin, get_image, janitor, request_log};
+
+/// The most bytes of a request's head.
+const MAX_HEAD: usize = 64 << 10;
+/// How long the end of a fill that is broken off is waited for.
+const SUSPEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Runs the daemon until SIGTERM or SIGINT, then drains: running responses are finished, up to
+/// [`drain_timeout`](Config::drain_timeout), fills are broken off so that the next start resumes them.
+///
+/// # Errors
+///
+/// What keeps it from starting; once it serves, nothing ends it but a signal.
+pub fn serve(config: Config) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new("cannot start the runtime").with_source(error))?;
+    let served = runtime.block_on(run(config));
+    // Threads that wait for a disk or a connection that is gone need not be waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
+}
+
+async fn run(mut config: Config) -> Result<(), Error> {
+    let on_ready = config.on_ready.take();
+    let origin =
+        Origin::parse(&config.origin, &Reach { timeout: config.origin_timeout, ca: config.origin_ca.clone() })?;
+    let cache = open(&config, &origin)?;
+    let listener = bind(config.listen).await?;
+    let listen = listener.local_addr().map_err(|error| Error::new("cannot listen").with_source(error))?;
+    refuse_own_listener(&origin, listen)?;
+    cache.bind_origin(origin.identity(), Adoption::Refused)?;
+    let daemon = Daemon::new(cache, origin, config.serve_stale);
+
+    let mut terminate = signals(SignalKind::terminate())?;
+    let mut interrupt = signals(SignalKind::interrupt())?;
+    let (stop_fills, fills_stop) = watch::channel(false);
+    let (draining, drain) = watch::channel(false);
+    let admin = match config.admin {
+        Some(address) => Some(admin::start(bind(address).await?, &daemon, &drain)?),
+        None => None,
+    };
+    janitor::start(&daemon, config.stall_time, &fills_stop);
+
+    let ready = Ready { listen, admin, origin: daemon.origin.identity().to_owned() };
+    info!(%listen, ?admin, origin = ready.origin, dir = %daemon.cache.dir().display(), "listening");
+    if let Some(on_ready) = on_ready {
+        on_ready.0(&ready);
+    }
+
+    let connections = Connections::new(&config, daemon.clone(), fills_stop);
+    tokio::select! {
+        () = connections.accept(&listener) => {}
+        _ = terminate.recv() => info!("SIGTERM: draining"),
+        _ = interrupt.recv() => info!("SIGINT: draining"),
+    }
+    draining.send_replace(true);
+    drop(listener);
+    tokio::select! {
+        () = connections.drain(config.drain_timeout) => {}
+        _ = terminate.recv() => warn!("a second SIGTERM: not waiting for running responses"),
+        _ = interrupt.recv() => warn!("a second SIGINT: not waiting for running responses"),
+    }
+    stop_fills.send_replace(true);
+    end_of_fills(&daemon).await;
+    info!("stopped");
+    Ok(())
+}
+
+fn open(config: &Config, origin: &Origin) -> Result<Cache, Error> {
+    if let Origin::Folder(folder) = origin {
+        refuse_nesting(&config.dir, folder.path())?;
+    }
+    let cache = Cache::open(&config.dir)?;
+    let mut limit = cache.limit()?;
+    limit.max_size = config.max_size.unwrap_or(limit.max_size);
+    limit.count = config.count.unwrap_or(limit.count);
+    // Kept for every other process that adds to the directory.
+    cache.set_limit(limit)?;
+    let file_system = cache.file_system()?;
+    let could = cache.space()?.counted(limit.count).saturating_add(file_system.available);
+    if limit.max_size > could {
+        warn!(max_size = limit.max_size, would_fit = could, "the limit is more than the file system has room for");
+    }
+    Ok(cache)
+}
+
+/// A cache in its own origin would fetch itself; an origin in the cache would be pruned.
+fn refuse_nesting(dir: &Path, folder: &Path) -> Result<(), Error> {
+    // The directory may not exist yet: what does of it decides.
+    let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let existing = absolute.ancestors().find_map(|ancestor| {
+        let real = std::fs::canonicalize(ancestor).ok()?;
+        Some(real.join(absolute.strip_prefix(ancestor).ok()?))
+    });
+    let dir = existing.unwrap_or(absolute);
+    let nested =
+        |what: &str| Err(Error::usage(format!("the cache directory {dir:?} and the origin {folder:?}: {what}")));
+    if dir == folder {
+        return nested("they are the same folder; choose another --dir");
+    }
+    if dir.starts_with(folder) {
+        return nested("the cache directory lies inside the origin; choose another --dir");
+    }
+    if folder.starts_with(&dir) {
+        return nested("the origin lies inside the cache directory; choose another --dir");
+    }
+    Ok(())
+}
+
+/// Finds an origin that is this daemon itself before the first request does. Longer loops are found by `Via`.
+fn refuse_own_listener(origin: &Origin, listen: SocketAddr) -> Result<(), Error> {
+    let Origin::Http(http) = origin else { return Ok(()) };
+    let Some(url) = http.url() else { return Ok(()) };
+    let addresses = url.socket_addrs(|| None).unwrap_or_default();
+    let own = |address: &SocketAddr| {
+        let same_host = address.ip() == listen.ip() || (listen.ip().is_unspecified() && address.ip().is_loopback());
+        same_host && address.port() == listen.port()
+    };
+    if addresses.iter().any(own) {
+        return Err(Error::usage(format!(
+            "the origin {} is where this cache itself listens; set --origin to where the images are, or another --listen",
+            origin.identity()
+        )));
+    }
+    Ok(())
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| Error::new(format!("cannot listen on {address}")).with_source(error))
+}
+
+fn signals(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Error> {
+    signal(kind).map_err(|error| Error::new("cannot wait for signals").with_source(error))
+}
+
+/// Gives fills that were told to stop the time to make durable what they have.
+async fn end_of_fills(daemon: &Daemon) {
+    let started = Instant::now();
+    while daemon.fills.len() > 0 && started.elapsed() < SUSPEND_TIMEOUT {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The connections of clients.
+struct Connections {
+    daemon: Arc<Daemon>,
+    fills_stop: watch::Receiver<bool>,
+    /// One permit for each connection.
+    room: Arc<Semaphore>,
+    graceful: GracefulShutdown,
+    http: http1::Builder,
+}
+
+impl Connections {
+    fn new(config: &Config, daemon: Arc<Daemon>, fills_stop: watch::Receiver<bool>) -> Self {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(config.idle_timeout).max_buf_size(MAX_HEAD);
+        let room = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
+        Connections { daemon, fills_stop, room, graceful: GracefulShutdown::new(), http }
+    }
+
+    async fn accept(&self, listener: &TcpListener) {
+        loop {
+            let Ok(permit) = self.room.clone().acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, client)) => self.serve(stream, client, permit),
+                // Out of descriptors, most likely; some will be given back.
+                Err(error) => {
+                    warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, client: SocketAddr, permit: tokio::sync::OwnedSemaphorePermit) {
+        stream.set_nodelay(true).ok();
+        let (daemon, fills_stop) = (self.daemon.clone(), self.fills_stop.clone());
+        let service = service_fn(move |request| {
+            let (daemon, fills_stop) = (daemon.clone(), fills_stop.clone());
+            async move {
+                let started = Instant::now();
+                let answered = get_image::answer(&daemon, &request, &fills_stop).await;
+                Ok::<_, Infallible>(request_log::log(&daemon, client, started, &request, answered))
+            }
+        });
+        let connection = self.graceful.watch(self.http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                debug!(%client, %error, "the connection broke off");
+            }
+            drop(permit);
+        });
+    }
+
+    async fn drain(self, timeout: Duration) {
+        if tokio::time::timeout(timeout, self.graceful.shutdown()).await.is_err() {
+            warn!(?timeout, "some responses are still running and are cut off");
+        }
+    }
+}
