@@ -365,11 +365,7 @@ impl Filler {
         let wrong = error.kind() == ErrorKind::SizeMismatch;
         let why = reason.clone();
         blocking(move || writer.roll_back(&why)).await;
-        if wrong {
-            End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() }
-        } else {
-            End::NotKept { image }
-        }
+        if wrong { End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() } } else { End::NotKept }
     }
 
     // 6.

@@ -1,0 +1,58 @@
+//! `icewell fetch`: images from the origin into the cache, now.
+
+use icewell::ImageId;
+use icewell_server::{Fetched, Fetcher};
+
+use super::batch::Batch;
+use crate::context::Context;
+use crate::failure::{Failure, Result};
+use crate::output::size;
+
+/// Fetch images from the origin, or all that is queued
+///
+/// An image that somebody else is fetching is waited for. One that fails stops nobody; the exit status tells it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The images, by their names as in the cache directory; without any, all that is queued, in order
+    #[arg(value_name = "ID")]
+    ids: Vec<ImageId>,
+
+    /// Where from: a folder, or http(s)://… [default: the origin that the cache directory is bound to]
+    #[arg(long, value_name = "URL", env = "ICEWELL_ORIGIN", hide_env_values = true)]
+    origin: Option<String>,
+}
+
+pub(crate) fn run(args: &Args, context: &Context<'_>) -> Result {
+    let output = context.output;
+    let cache = context.cache()?;
+    let origin = match &args.origin {
+        Some(origin) => origin.clone(),
+        None => cache.origin()?.ok_or_else(|| {
+            let dir = cache.dir().display();
+            Failure::usage(format!("no origin is known: {dir} is bound to none yet; name one with --origin"))
+        })?,
+    };
+    let ids = match &args.ids[..] {
+        [] => cache.queued()?.into_iter().map(|queued| queued.id).collect(),
+        ids => ids.to_vec(),
+    };
+    let fetcher = Fetcher::new(cache, &origin)?;
+    let mut batch = Batch::new(output);
+    for id in &ids {
+        let bar = output.bar(id.as_str(), None);
+        let fetched = fetcher.fetch(id, &mut |done, total| bar.set(done, total));
+        drop(bar);
+        match fetched {
+            Ok(Fetched::Stored { bytes }) => {
+                output.say(&format!("{id}: fetched, {}", size(bytes)))?;
+                batch.done_with_size(id, "stored", bytes);
+            }
+            Ok(Fetched::AlreadyCached) => {
+                output.say(&format!("{id}: cached already"))?;
+                batch.done(id, "already_cached");
+            }
+            Err(error) => batch.failed(id, "failed", Failure::from(error)),
+        }
+    }
+    batch.finish()
+}

@@ -1,0 +1,70 @@
+//! `icewell prune`: down to the limit, least recently used first.
+
+use icewell::{Limit, Mode, PrunedImage};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::Result;
+use crate::output::{ago, count, epoch, size};
+use crate::units::Size;
+
+/// Remove the least recently used images until the rest is within the limit; pinned ones stay
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The limit; 0 empties the cache [default: Glance's, with --glance-conf, else the limit in force]
+    #[arg(long, value_name = "SIZE", env = "ICEWELL_MAX_SIZE", hide_env_values = true)]
+    max_size: Option<Size>,
+
+    /// Only tell what would be removed
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    total_files_pruned: u64,
+    total_bytes_pruned: u64,
+    dry_run: bool,
+    max_size: u64,
+    images: Vec<Row<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    image_id: &'a str,
+    size: u64,
+    last_accessed: f64,
+}
+
+impl<'a> From<&'a PrunedImage> for Row<'a> {
+    fn from(image: &'a PrunedImage) -> Self {
+        Row { image_id: image.id.as_str(), size: image.size, last_accessed: epoch(image.last_accessed) }
+    }
+}
+
+pub(crate) fn run(args: &Args, context: &Context<'_>) -> Result {
+    let output = context.output;
+    let cache = context.cache()?;
+    let in_force = cache.limit()?;
+    let wanted = args.max_size.map(|Size(bytes)| bytes).or(context.glance.image_cache_max_size);
+    let limit = Limit { max_size: wanted.unwrap_or(in_force.max_size), ..in_force };
+    let mode = if args.dry_run { Mode::DryRun } else { Mode::Act };
+    let pruned = cache.prune(limit, mode)?;
+    if output.is_json() {
+        output.json(&Report {
+            total_files_pruned: pruned.files(),
+            total_bytes_pruned: pruned.bytes(),
+            dry_run: args.dry_run,
+            max_size: limit.max_size,
+            images: pruned.images.iter().map(Row::from).collect(),
+        })?;
+        return Ok(Exit::Done);
+    }
+    let verb = if args.dry_run { "would prune" } else { "pruned" };
+    for image in &pruned.images {
+        output.say(&format!("{verb} {}: {}, used {}", image.id, size(image.size), ago(image.last_accessed)))?;
+    }
+    output.say(&format!("{verb} {}, {}", count(pruned.files(), "image", "images"), size(pruned.bytes())))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,54 @@
+//! `icewell serve`: the pull-through daemon.
+
+use std::path::{Path, PathBuf};
+
+use icewell_server::Config;
+
+use crate::args::Global;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::log;
+use crate::settings::Settings;
+use crate::units::{Size, Span};
+
+/// Where images come from if nobody says.
+const DEFAULT_ORIGIN: &str = "./images";
+
+/// Serve images, and fetch from the origin those that are not cached
+///
+/// Each setting has one name: --max-size is max_size in the file and ICEWELL_MAX_SIZE in the environment. The option
+/// counts before the environment, and that before the file. SIGTERM and SIGINT stop it gracefully.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Read settings from this TOML file
+    #[arg(long, value_name = "FILE", env = "ICEWELL_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    settings: Settings,
+}
+
+pub(crate) fn run(args: &Args, global: &Global, context: &Context<'_>) -> Result {
+    let file = args.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
+    let mut settings = args.settings.clone().or(file);
+    log::init_daemon(global, settings.log_format.unwrap_or_default())?;
+
+    let glance = &context.glance;
+    settings.max_size = settings.max_size.or(glance.image_cache_max_size.map(Size));
+    settings.stall_time = settings.stall_time.or(glance.image_cache_stall_time.map(Span));
+
+    let dir = context.dir(settings.dir.as_deref())?;
+    let origin = match settings.origin.take() {
+        Some(origin) => origin,
+        None => {
+            let path = Path::new(DEFAULT_ORIGIN);
+            std::fs::create_dir_all(path).map_err(|error| Failure::io("make the folder", path, &error))?;
+            DEFAULT_ORIGIN.into()
+        }
+    };
+    let mut config = Config::new(dir, origin);
+    settings.apply(&mut config);
+    icewell_server::serve(config)?;
+    Ok(Exit::Done)
+}

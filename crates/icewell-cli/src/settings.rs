@@ -1,0 +1,184 @@
+//! The daemon's settings: one definition, and so one name, for option, environment and file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use icewell::Count;
+use icewell_server::Config;
+use serde::Deserialize;
+
+use crate::failure::{Failure, Result};
+use crate::log::LogFormat;
+use crate::units::{Size, Span};
+
+/// What can be set, each part optional. As options it is read by clap (which also looks into the environment), as a
+/// file by serde.
+#[derive(Clone, Debug, Default, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[command(next_help_heading = "Settings")]
+pub(crate) struct Settings {
+    /// The cache directory, in the file. As an option it belongs to every verb.
+    #[arg(skip)]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Where images come from: a folder, or http(s)://… [default: the folder ./images, made if missing]
+    #[arg(long, value_name = "URL", env = "ICEWELL_ORIGIN", hide_env_values = true)]
+    pub(crate) origin: Option<String>,
+
+    /// Serve images on this address [default: 127.0.0.1:9292]
+    #[arg(long, value_name = "ADDRESS", env = "ICEWELL_LISTEN", hide_env_values = true)]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// Serve health, metrics and management on this address, or "off" [default: 127.0.0.1:9293]
+    #[arg(long, value_name = "ADDRESS", env = "ICEWELL_ADMIN", hide_env_values = true)]
+    pub(crate) admin: Option<Admin>,
+
+    /// Keep everything in the cache directory within this [default: the limit kept on it, else 10GiB]
+    #[arg(long, value_name = "SIZE", env = "ICEWELL_MAX_SIZE", hide_env_values = true)]
+    pub(crate) max_size: Option<Size>,
+
+    /// What the limit counts: the sizes of files, or the bytes allocated on disk [default: size]
+    #[arg(long, value_name = "WHAT", env = "ICEWELL_COUNT", hide_env_values = true)]
+    pub(crate) count: Option<Counted>,
+
+    /// Remove fills that stood still for this long [default: 24h]
+    #[arg(long, value_name = "TIME", env = "ICEWELL_STALL_TIME", hide_env_values = true)]
+    pub(crate) stall_time: Option<Span>,
+
+    /// Serve what is cached, though stale, while the origin does not answer
+    #[arg(long, value_name = "BOOL", env = "ICEWELL_SERVE_STALE", hide_env_values = true)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub(crate) serve_stale: Option<bool>,
+
+    /// Serve this many connections at once at most
+    #[arg(long, value_name = "NUMBER", env = "ICEWELL_MAX_CONNECTIONS", hide_env_values = true)]
+    pub(crate) max_connections: Option<usize>,
+
+    /// Close a connection on which nothing moves for this long
+    #[arg(long, value_name = "TIME", env = "ICEWELL_IDLE_TIMEOUT", hide_env_values = true)]
+    pub(crate) idle_timeout: Option<Span>,
+
+    /// When stopped, let downloads go on for this long at most
+    #[arg(long, value_name = "TIME", env = "ICEWELL_DRAIN_TIMEOUT", hide_env_values = true)]
+    pub(crate) drain_timeout: Option<Span>,
+
+    /// Give an origin up that sends nothing for this long
+    #[arg(long, value_name = "TIME", env = "ICEWELL_ORIGIN_TIMEOUT", hide_env_values = true)]
+    pub(crate) origin_timeout: Option<Span>,
+
+    /// Trust the certificates in this PEM file when talking to the origin
+    #[arg(long, value_name = "FILE", env = "ICEWELL_ORIGIN_CA", hide_env_values = true)]
+    pub(crate) origin_ca: Option<PathBuf>,
+
+    /// How log lines look [default: text]
+    #[arg(long, value_name = "FORMAT", env = "ICEWELL_LOG_FORMAT", hide_env_values = true)]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+impl Settings {
+    /// Reads a file of settings. One that cannot be read, a key it may not have and a value that makes no sense are
+    /// wrong usage, told with file, line and key.
+    pub(crate) fn read(file: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| Failure::usage(format!("{}: cannot be read: {error}", file.display())))?;
+        toml::from_str(&text).map_err(|error| {
+            let place = error.span().map(|span| place(&text, span.start)).unwrap_or_default();
+            Failure::usage(format!("{}{place}: {}", file.display(), error.message().replace('\n', ", ")))
+        })
+    }
+
+    /// These settings, and `file`'s where these say nothing.
+    pub(crate) fn or(self, file: Settings) -> Self {
+        Settings {
+            dir: self.dir.or(file.dir),
+            origin: self.origin.or(file.origin),
+            listen: self.listen.or(file.listen),
+            admin: self.admin.or(file.admin),
+            max_size: self.max_size.or(file.max_size),
+            count: self.count.or(file.count),
+            stall_time: self.stall_time.or(file.stall_time),
+            serve_stale: self.serve_stale.or(file.serve_stale),
+            max_connections: self.max_connections.or(file.max_connections),
+            idle_timeout: self.idle_timeout.or(file.idle_timeout),
+            drain_timeout: self.drain_timeout.or(file.drain_timeout),
+            origin_timeout: self.origin_timeout.or(file.origin_timeout),
+            origin_ca: self.origin_ca.or(file.origin_ca),
+            log_format: self.log_format.or(file.log_format),
+        }
+    }
+
+    /// Puts what is set into `config`; `dir` and `origin` are there already.
+    pub(crate) fn apply(self, config: &mut Config) {
+        fn set<T>(field: &mut T, value: Option<T>) {
+            if let Some(value) = value {
+                *field = value;
+            }
+        }
+        set(&mut config.listen, self.listen);
+        set(&mut config.admin, self.admin.map(|Admin(address)| address));
+        set(&mut config.max_size, self.max_size.map(|Size(bytes)| Some(bytes)));
+        set(&mut config.count, self.count.map(|count| Some(count.into())));
+        set(&mut config.stall_time, self.stall_time.map(|Span(time)| time));
+        set(&mut config.serve_stale, self.serve_stale);
+        set(&mut config.max_connections, self.max_connections);
+        set(&mut config.idle_timeout, self.idle_timeout.map(|Span(time)| time));
+        set(&mut config.drain_timeout, self.drain_timeout.map(|Span(time)| time));
+        set(&mut config.origin_timeout, self.origin_timeout.map(|Span(time)| time));
+        set(&mut config.origin_ca, self.origin_ca.map(Some));
+    }
+}
+
+/// `, line 3, max_size`: where in the file `offset` is.
+fn place(text: &str, offset: usize) -> String {
+    let before = text.get(..offset).unwrap_or(text);
+    let number = before.matches('\n').count();
+    let key = text.lines().nth(number).and_then(|line| line.split_once('=')).map(|(key, _)| key.trim());
+    match key.filter(|key| !key.is_empty()) {
+        Some(key) => format!(", line {}, {key}", number + 1),
+        None => format!(", line {}", number + 1),
+    }
+}
+
+/// The address of the admin listener, if there is to be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Admin(pub(crate) Option<SocketAddr>);
+
+impl FromStr for Admin {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Admin(None)),
+            text => text.parse().map(|address| Admin(Some(address))).map_err(|error| format!("{error}, nor \"off\"")),
+        }
+    }
+}
+
+impl TryFrom<String> for Admin {
+    type Error = String;
+
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// [`Count`], as a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Counted {
+    /// The sizes of the files, as Glance does.
+    Size,
+    /// The bytes allocated on disk: less for images with holes.
+    Allocated,
+}
+
+impl From<Counted> for Count {
+    fn from(counted: Counted) -> Self {
+        match counted {
+            Counted::Size => Count::Size,
+            Counted::Allocated => Count::Allocated,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Sizes and times as people write them.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+
+/// A number of bytes: `10GiB`, `500MB` (10⁶ each), `1.5T`, plain bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // Never for a sign or an exponent: nobody means those.
+        let plain = text.bytes().next().is_some_and(|first| first.is_ascii_digit());
+        let size = if plain { parse_size::parse_size(text).ok() } else { None };
+        size.map(Size).ok_or_else(|| format!("{text:?} is not a size, such as 10GiB, 500MB (10⁶ bytes each) or 4096"))
+    }
+}
+
+/// A span of time: `24h`, `90s`, `1h 30m`, plain seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span(pub(crate) Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let seconds = text.parse().map(Duration::from_secs).ok();
+        let span = seconds.filter(|_| !text.starts_with('+')).or_else(|| humantime::parse_duration(text).ok());
+        span.map(Span).ok_or_else(|| format!("{text:?} is not a time, such as 24h, 90s or 3600 (seconds)"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextOrNumber { expected: "a size, such as \"10GiB\" or 4096", number: Size })
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = |seconds| Span(Duration::from_secs(seconds));
+        deserializer.deserialize_any(TextOrNumber { expected: "a time, such as \"24h\" or 3600 (seconds)", number })
+    }
+}
+
+/// Text in a person's units, or a whole number in ours.
+struct TextOrNumber<T> {
+    expected: &'static str,
+    number: fn(u64) -> T,
+}
+
+impl<T: FromStr<Err = String>> Visitor<'_> for TextOrNumber<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        Ok((self.number)(number))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        let unsigned = u64::try_from(number);
+        unsigned.map(self.number).map_err(|_| E::invalid_value(de::Unexpected::Signed(number), &self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_as_people_write_them() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("10GiB", 10 << 30),
+            ("10 GiB", 10 << 30),
+            ("500MB", 500_000_000),
+            ("30mb", 30_000_000),
+            ("1.5KiB", 1536),
+            ("2T", 2_000_000_000_000),
+            ("100B", 100),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
+        }
+        for text in ["", "GiB", "-1", "+1", "1 0 x", "10 gallons", "18446744073709551616", "99999999TiB", " "] {
+            assert!(text.parse::<Size>().unwrap_err().starts_with(&format!("{text:?} is not a size")), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_as_people_write_them() {
+        for (text, seconds) in
+            [("0", 0), ("90", 90), ("90s", 90), ("24h", 86_400), ("1h 30m", 5400), ("2days", 172_800)]
+        {
+            assert_eq!(text.parse(), Ok(Span(Duration::from_secs(seconds))), "{text}");
+        }
+        assert_eq!("500ms".parse(), Ok(Span(Duration::from_millis(500))));
+        for text in ["", "h", "-1", "+1", "1.5.2", "soon", "1 fortnight"] {
+            assert!(text.parse::<Span>().unwrap_err().starts_with(&format!("{text:?} is not a time")), "{text}");
+        }
+    }
+}
