@@ -116,10 +116,12 @@ impl Fill {
 
     /// Moves `Filling` on to this many bytes.
     pub(crate) fn advance(&self, now_written: u64) {
-        self.progress.send_modify(|progress| {
-            if let Progress::Filling { written, .. } = progress {
+        self.progress.send_if_modified(|progress| match progress {
+            Progress::Filling { written, .. } if *written < now_written => {
                 *written = now_written;
+                true
             }
+            _ => false,
         });
     }
 
