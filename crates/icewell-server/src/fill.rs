@@ -46,6 +46,8 @@ pub(crate) struct Growing {
     pub(crate) file: Arc<File>,
     /// Whether this fill replaces an image whose origin had changed.
     pub(crate) refetched: bool,
+    /// Whether another process fills it, and this one only follows.
+    pub(crate) theirs: bool,
 }
 
 /// Why a fill ended without an image to follow.

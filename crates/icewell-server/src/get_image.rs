@@ -176,7 +176,8 @@ impl Asked<'_> {
             Ok(now) => now.clone(),
             Err(_) => return Followed::LookAgain(None),
         };
-        let miss = |image: &Growing| match (began, stale || image.refetched) {
+        // Who begins to follow another process's fill is one more follower.
+        let miss = |image: &Growing| match (began && !image.theirs, stale || image.refetched) {
             (true, true) => CacheStatus::refetched(),
             (true, false) => CacheStatus::stored_miss(),
             (false, _) => CacheStatus::collapsed_miss(),
@@ -226,7 +227,7 @@ impl Asked<'_> {
         let follower = Follower::new(self.daemon.clone(), self.key.clone(), progress, image.clone());
         let mut answered = self.send(&head, Source::Fill(follower), status);
         // The miss that fills is no hit.
-        answered.outcome.hit = answered.outcome.hit.filter(|_| !began);
+        answered.outcome.hit = answered.outcome.hit.filter(|_| !began || image.theirs);
         answered.outcome.read = answered.outcome.reads.then(|| crate::request_log::Read::Fill(fill));
         answered
     }
