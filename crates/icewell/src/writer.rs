@@ -91,7 +91,7 @@ enum Stage {
 
 impl Writer {
     pub(crate) fn claim(folders: Arc<Folders>, clock: Arc<dyn Clock>, id: &ImageId) -> Result<Self> {
-        let claimed = claim::claim(&folders, id)?;
+        let claimed = claim::claim(&folders, id, clock.now())?;
         let leftover = leftover(&claimed.bytes);
         Ok(Writer {
             folders,
@@ -287,7 +287,12 @@ impl Writer {
             Some(_) => tag::DIGEST,
             None => tag::COMPUTED_DIGEST,
         };
-        self.tag_image(key, &computed).context("tag", || self.path())?;
+        while let Err(error) = self.tag_image(key, &computed).context("tag", || self.path()) {
+            // On a full file system there may be no block left for the tags.
+            if error.kind() != ErrorKind::StorageFull || !space::relieve(&self.folders, &self.id, 1 << 20)? {
+                return Err(error);
+            }
+        }
         self.stage = Stage::Verified;
         Ok(())
     }
