@@ -287,11 +287,14 @@ impl Writer {
             Some(_) => tag::DIGEST,
             None => tag::COMPUTED_DIGEST,
         };
-        while let Err(error) = self.tag_image(key, &computed).context("tag", || self.path()) {
-            // On a full file system there may be no block left for the tags.
-            if error.kind() != ErrorKind::StorageFull || !space::relieve(&self.folders, &self.id, 1 << 20)? {
-                return Err(error);
+        let tagged = self.tag_image(key, &computed).context("tag", || self.path());
+        // On a full file system there may be no block left for the tags: once more, with room made.
+        match tagged {
+            Err(error) if error.kind() == ErrorKind::StorageFull => {
+                space::relieve(&self.folders, &self.id, 1 << 20)?;
+                self.tag_image(key, &computed).context("tag", || self.path())?;
             }
+            other => other?,
         }
         self.stage = Stage::Verified;
         Ok(())
