@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use clap::builder::BoolishValueParser;
 use icewell::Count;
 use icewell_server::Config;
 use serde::Deserialize;
@@ -48,7 +49,8 @@ pub(crate) struct Settings {
 
     /// Serve what is cached, though stale, while the origin does not answer
     #[arg(long, value_name = "BOOL", env = "ICEWELL_SERVE_STALE", hide_env_values = true)]
-    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new(), hide_possible_values = true)]
     pub(crate) serve_stale: Option<bool>,
 
     /// Serve this many connections at once at most
@@ -180,5 +182,92 @@ impl From<Counted> for Count {
             Counted::Size => Count::Size,
             Counted::Allocated => Count::Allocated,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::{Args, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn typed(arguments: &[&str]) -> Settings {
+        Typed::try_parse_from([&["icewell"], arguments].concat()).map(|typed| typed.settings).unwrap()
+    }
+
+    fn applied(settings: Settings) -> Config {
+        let mut config = Config::new("/dir".into(), "/origin".into());
+        settings.apply(&mut config);
+        config
+    }
+
+    #[test]
+    fn every_option_is_a_key_of_the_file() {
+        let command = Settings::augment_args(clap::Command::new("icewell"));
+        for arg in command.get_arguments() {
+            let wrong = toml::from_str::<Settings>(&format!("{} = []", arg.get_id())).unwrap_err();
+            assert!(!wrong.message().contains("unknown field"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn options_and_file_mean_the_same() {
+        let file = toml::from_str(
+            "listen = '[::1]:1'\nadmin = '127.0.0.1:2'\nmax_size = '30MB'\ncount = 'allocated'\nstall_time = 60\n\
+             serve_stale = true\nmax_connections = 3\nidle_timeout = '4s'\ndrain_timeout = '5s'\norigin_timeout = '6s'\n\
+             origin_ca = '/ca.pem'\n",
+        )
+        .unwrap();
+        let options = typed(&[
+            "--listen=[::1]:1",
+            "--admin=127.0.0.1:2",
+            "--max-size=30MB",
+            "--count=allocated",
+            "--stall-time=1m",
+            "--serve-stale",
+            "--max-connections=3",
+            "--idle-timeout=4",
+            "--drain-timeout=5",
+            "--origin-timeout=6",
+            "--origin-ca=/ca.pem",
+        ]);
+        for config in [applied(file), applied(options)] {
+            assert_eq!(config.listen, "[::1]:1".parse().unwrap());
+            assert_eq!(config.admin, Some("127.0.0.1:2".parse().unwrap()));
+            assert_eq!((config.max_size, config.count), (Some(30_000_000), Some(Count::Allocated)));
+            assert_eq!(config.stall_time, Duration::from_secs(60));
+            assert!(config.serve_stale);
+            assert_eq!(config.max_connections, 3);
+            let times = [config.idle_timeout, config.drain_timeout, config.origin_timeout];
+            assert_eq!(times, [4, 5, 6].map(Duration::from_secs));
+            assert_eq!(config.origin_ca, Some("/ca.pem".into()));
+        }
+    }
+
+    #[test]
+    fn options_count_before_the_file_and_the_file_before_the_defaults() {
+        let file = || toml::from_str("max_size = 1\nserve_stale = true\nadmin = 'off'").unwrap();
+        let config = applied(typed(&["--max-size=2", "--serve-stale=no"]).or(file()));
+        assert_eq!((config.max_size, config.serve_stale, config.admin), (Some(2), false, None));
+        let config = applied(typed(&[]).or(file()));
+        assert_eq!((config.max_size, config.serve_stale), (Some(1), true));
+        let config = applied(typed(&[]));
+        assert_eq!((config.max_size, config.admin), (None, Some("127.0.0.1:9293".parse().unwrap())));
+    }
+
+    #[test]
+    fn a_place_is_a_line_and_a_key() {
+        let text = "a = 1\n\nkey = \"x\"\n[table]\n";
+        assert_eq!(place(text, text.find("\"x").unwrap()), ", line 3, key");
+        assert_eq!(place(text, text.find("table").unwrap()), ", line 4");
+        assert_eq!(place(text, 1000), ", line 5");
     }
 }
