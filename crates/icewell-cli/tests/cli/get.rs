@@ -8,7 +8,7 @@ fn a_copy_and_a_hit() {
     let env = TestEnv::new();
     env.image("a", "hello");
     let dest = env.file("dest", "something longer than the image");
-    env.run(&["get", "a", &dest]).exits(0).is_silent();
+    env.run(&["get", "a", &dest]).exits(0).says_nothing();
     assert_eq!(fs::read(&dest).unwrap(), b"hello");
     assert_eq!(env.hits("a"), 1);
 }

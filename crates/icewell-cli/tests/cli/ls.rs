@@ -7,7 +7,7 @@ fn an_empty_cache_is_nothing_or_an_empty_array() {
     let env = TestEnv::new();
     for state in [&[][..], &["--queued"], &["--incomplete"], &["--invalid"]] {
         let arguments = [&["ls"], state].concat();
-        env.run(&arguments).exits(0).is_silent();
+        env.run(&arguments).exits(0).says_nothing();
         assert_eq!(env.run(&[&arguments[..], &["--json"]].concat()).exits(0).stdout, "[]\n");
     }
 }

@@ -33,8 +33,8 @@ fn a_missing_directory_is_made() {
 fn quiet_leaves_errors_and_what_was_asked_for() {
     let env = TestEnv::new();
     let file = env.file("hello", "hello");
-    env.run(&["add", "a", &file, "-q"]).exits(0).is_silent();
-    env.run(&["queue", "b", "-q"]).exits(0).is_silent();
+    env.run(&["add", "a", &file, "-q"]).exits(0).says_nothing();
+    env.run(&["queue", "b", "-q"]).exits(0).says_nothing();
     assert!(!env.ok(&["ls", "-q"]).is_empty());
     env.run(&["rm", "absent", "-q"]).exits(1).tells("absent: it is not cached");
 }

@@ -6,10 +6,10 @@ fn pinned_images_stay_when_others_are_pruned() {
     for id in ["a", "b"] {
         env.image(id, "hello");
     }
-    env.run(&["pin", "a"]).exits(0).is_silent();
+    env.run(&["pin", "a"]).exits(0).says_nothing();
     env.ok(&["prune", "--max-size", "0"]);
     assert_eq!(env.listed(&[]), ["a"]);
-    env.run(&["unpin", "a"]).exits(0).is_silent();
+    env.run(&["unpin", "a"]).exits(0).says_nothing();
     env.ok(&["prune", "--max-size", "0"]);
     assert_eq!(env.listed(&[]), [""; 0]);
 }

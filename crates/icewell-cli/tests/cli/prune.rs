@@ -29,7 +29,7 @@ fn for_people_each_and_the_sum() {
     assert!(lines[0].starts_with("pruned b: 1000 B, used "), "{said}");
     assert_eq!(lines[1..], ["pruned 1 image, 1000 B"]);
     assert_eq!(env.ok(&["prune", "--max-size", "2KiB"]), "pruned 0 images, 0 B\n");
-    env.run(&["prune", "--max-size", "0", "--quiet"]).exits(0).is_silent();
+    env.run(&["prune", "--max-size", "0", "--quiet"]).exits(0).says_nothing();
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn what_was_not_queued_is_told_with_why_and_is_no_failure() {
 fn off_the_queue() {
     let env = TestEnv::new();
     env.ok(&["queue", "a", "b", "c"]);
-    env.run(&["unqueue", "b"]).exits(0).is_silent();
+    env.run(&["unqueue", "b"]).exits(0).says_nothing();
     let rows = env.run(&["unqueue", "b", "a", "--json"]).exits(1).tells("b: it is not queued").json();
     assert_eq!(column(&rows, "result"), ["not_queued", "unqueued"]);
     assert_eq!(env.ok(&["unqueue", "--all"]), "took 1 image off the queue\n");

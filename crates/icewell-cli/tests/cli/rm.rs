@@ -7,7 +7,7 @@ fn cached_copies_go_and_nothing_else() {
     env.image("b", "hello");
     env.ok(&["queue", "q"]);
     env.invalid("bad", "why");
-    env.run(&["rm", "a"]).exits(0).is_silent();
+    env.run(&["rm", "a"]).exits(0).says_nothing();
     assert_eq!(env.listed(&[]), ["b"]);
     env.run(&["rm", "q", "bad"]).exits(1);
     assert_eq!(env.listed(&["--queued"]), ["q"]);
@@ -23,7 +23,7 @@ fn an_absent_one_is_a_failure_and_stops_nobody() {
     assert_eq!(column(&rows, "image_id"), ["a", "absent", "b"]);
     assert_eq!(column(&rows, "result"), ["removed", "not_cached", "removed"]);
     assert_eq!(env.listed(&[]), [""; 0]);
-    env.run(&["rm", "--force", "absent"]).exits(0).is_silent();
+    env.run(&["rm", "--force", "absent"]).exits(0).says_nothing();
 }
 
 #[test]
