@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 
 use crate::env::{TestEnv, run};
@@ -23,6 +24,19 @@ fn into_a_folder_it_goes_under_its_id() {
     assert_eq!(told["destination"], "folder/a");
     assert_eq!((&told["image_id"], &told["size"]), (&"a".into(), &5.into()));
     assert!(["reflink", "sparse"].contains(&told["copied"].as_str().unwrap()));
+}
+
+#[test]
+fn a_copy_takes_no_more_room_than_the_image() {
+    let env = TestEnv::new();
+    let mut bytes = vec![0; 8 << 20];
+    bytes[5 << 20] = 1;
+    env.image("a", &bytes);
+    let told = env.json(&["get", "a", "copy"]);
+    assert!(fs::read(env.path("copy")).unwrap() == bytes);
+    let copy = fs::metadata(env.path("copy")).unwrap();
+    // A shared block counts at both files.
+    assert!(copy.blocks() * 512 < 1 << 20, "{told}: {} blocks", copy.blocks());
 }
 
 #[test]
