@@ -1,0 +1,34 @@
+# The verbs of this project; CI calls the same ones.
+
+CARGO ?= cargo
+export ICEWELL_TEST_IMAGES := $(CURDIR)/target/images
+
+.PHONY: help check test bench docs images clean
+
+help: ## print this list (the default)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+check: ## everything short of running: format, lints, layers, licences, API documents
+	$(CARGO) fmt --all --check
+	scripts/layers.sh
+	@if command -v shellcheck >/dev/null; then set -x; shellcheck scripts/*.sh .ci/run; else echo 'shellcheck: skipped, not installed'; fi
+	@if $(CARGO) deny --version >/dev/null 2>&1; then set -x; $(CARGO) deny check bans licenses sources; else echo 'cargo deny: skipped, not installed'; fi
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --workspace
+
+# The dev profile builds the command that the tests run, too; its dependencies (digests!) are optimised in Cargo.toml.
+test: images ## install what the tests need (as root, once), make test images, run every test
+	$(CARGO) test --workspace --no-fail-fast
+
+images:
+	scripts/setup.sh
+	scripts/images.sh "$(ICEWELL_TEST_IMAGES)"
+
+bench: ## time the library: listing and pruning by number of entries, throughput of fills and hits
+	$(CARGO) bench -p icewell
+
+docs: ## API documents, man pages and shell completions, under target/
+	scripts/docs.sh
+
+clean: ## remove all that was built, test images too
+	$(CARGO) clean
