@@ -55,9 +55,10 @@ impl Claimed {
     /// Tells a Glance beside us that the fill is alive: its cleaner goes by the time of the sign.
     pub(crate) fn refresh_sign(&self, folders: &Folders, id: &ImageId, now: std::time::SystemTime) {
         if let Ok(Some((fd, stat))) = folders.incomplete.open_file(id.as_str())
-            && stat.inode == self.sign {
-                sys::set_times(fd, sys::SetTime::Keep, sys::SetTime::To(now)).ok();
-            }
+            && stat.inode == self.sign
+        {
+            sys::set_times(fd, sys::SetTime::Keep, sys::SetTime::To(now)).ok();
+        }
     }
 }
 

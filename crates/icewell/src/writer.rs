@@ -136,11 +136,12 @@ impl Writer {
         attrs::set_metadata(&self.claimed.bytes, &announced.metadata).context("tag", || self.path())?;
         self.store_mark()?;
         if let Some(size) = announced.size
-            && let Err(error) = self.reserve(size) {
-                // Nothing was written: there is nothing to keep for a look.
-                self.stage = Stage::Claimed;
-                return Err(error);
-            }
+            && let Err(error) = self.reserve(size)
+        {
+            // Nothing was written: there is nothing to keep for a look.
+            self.stage = Stage::Claimed;
+            return Err(error);
+        }
         Ok(())
     }
 
