@@ -14,7 +14,8 @@ use rustix::io::Errno;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Read,
-    /// Made if missing, with mode 0666 less the umask; not truncated.
+    /// Made if missing, with mode 0666 less the umask; not truncated. Not readable as well: of a pipe we would be a
+    /// reader ourselves then, and never hear that the other one has gone.
     Write,
 }
 
@@ -23,7 +24,7 @@ pub(crate) fn open_outside(path: &Path, access: Access) -> io::Result<File> {
     let mut options = File::options();
     match access {
         Access::Read => options.read(true),
-        Access::Write => options.read(true).write(true).create(true).truncate(false),
+        Access::Write => options.write(true).create(true).truncate(false),
     };
     #[expect(clippy::disallowed_methods, reason = "this is the module for calls to the operating system")]
     options.custom_flags(libc::O_CLOEXEC).open(path)
