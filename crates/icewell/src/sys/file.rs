@@ -1,6 +1,6 @@
 //! Open files: bytes, times, durability.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -21,7 +21,7 @@ pub(crate) enum Access {
 
 /// Opens a file by a path that the caller of the library gave: where bytes come from or go to, outside the cache.
 pub(crate) fn open_outside(path: &Path, access: Access) -> io::Result<File> {
-    let mut options = File::options();
+    let mut options = OpenOptions::new();
     match access {
         Access::Read => options.read(true),
         Access::Write => options.write(true).create(true).truncate(false),

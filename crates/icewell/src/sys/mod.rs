@@ -11,7 +11,7 @@ mod raw;
 mod stat;
 mod tags;
 
-pub(crate) use dir::{Dir, create_dir_all, names};
+pub(crate) use dir::{Dir, create_dir_all, names, remove_made};
 pub(crate) use file::{
     Access, SetTime, clone_range, copy_range, next_data, open_outside, reopen_for_reading, set_times, sync, sync_data,
     truncate, write_at,
