@@ -203,11 +203,10 @@ pub(crate) fn relieve(folders: &Folders, filling: &ImageId, bytes: u64) -> Resul
     let mut found = Vec::new();
     count(folders, |folder, file| found.push((folder, file)))?;
     let candidates = candidates(folders, found, Count::Allocated, Some(filling))?;
-    remove(
-        folders,
-        evict::plan(candidates, bytes, |candidate| is_pinned(folders, candidate)),
-        "the file system is full",
-    )
+    let plan = evict::plan(candidates, bytes, |candidate| is_pinned(folders, candidate));
+    // Less than was asked for may still be enough for the next write.
+    let some = !plan.victims.is_empty();
+    remove(folders, Plan { enough: some, ..plan }, "the file system is full")
 }
 
 fn make_room(folders: &Folders, limit: Limit, more: u64, filling: Option<&ImageId>) -> Result<bool> {
