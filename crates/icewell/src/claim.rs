@@ -11,7 +11,7 @@ use crate::folders::Folders;
 use crate::image_id::ImageId;
 use crate::layout::tag;
 use crate::sys::{self, Kind};
-use crate::{attrs, publish};
+use crate::{attrs, lock, publish};
 
 /// An image claimed: the bytes' file with the fill lock on it.
 #[derive(Debug)]
@@ -28,7 +28,11 @@ pub(crate) struct Claimed {
 ///
 /// [`ErrorKind::AlreadyCached`]; [`ErrorKind::InProgress`] where another Icewell or a live Glance fills it.
 pub(crate) fn claim(folders: &Folders, id: &ImageId) -> Result<Claimed> {
-    let bytes = File::from(lock_bytes(folders, id)?);
+    let bytes = {
+        // Whoever removes abandoned fills holds the space lock from the look at the fill's lock to the removal.
+        let _held = lock::space(folders)?;
+        File::from(lock_bytes(folders, id)?)
+    };
     let claimed = check_not_cached(folders, id).and_then(|()| put_sign(folders, id)).and_then(|sign| {
         // A Glance may have committed between the first look and the sign.
         check_not_cached(folders, id).inspect_err(|_| drop(remove_sign(folders, id, sign))).map(|()| sign)

@@ -96,4 +96,3 @@ fn tags_refused(root: &Dir, error: io::Error) -> Error {
          tmpfs since Linux 6.6"
     ))
 }
-
