@@ -88,7 +88,9 @@ fn lock_bytes(folders: &Folders, id: &ImageId) -> Result<OwnedFd> {
 
 fn check_not_cached(folders: &Folders, id: &ImageId) -> Result<()> {
     let path = || folders.root.path_of(id.as_str());
-    let Some((fd, _)) = folders.root.open_file(id.as_str()).context("open", path)? else { return Ok(()) };
+    let Some((fd, _)) = folders.root.open_file(id.as_str()).context("open", path)? else {
+        return publish::check_not_in_the_way(folders, id);
+    };
     match attrs::Tagged::File(&fd).identity(id).context("read the tags of", path)? {
         attrs::Identity::Untagged if sys::being_written(&fd) => Err(Error::new(ErrorKind::InProgress, "fill", path())),
         attrs::Identity::Itself | attrs::Identity::Untagged => {

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use tracing::{info, warn};
 
 use crate::attrs::{self, Identity, Tagged};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
 use crate::layout::tag;
@@ -38,6 +38,7 @@ pub(crate) fn commit(folders: &Folders, id: &ImageId, fill: &File) -> Result<Com
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => return other.context("commit", path).map(|()| Commit::Stored),
         }
+        check_not_in_the_way(folders, id)?;
         let there = Tagged::Name(&folders.root, OsStr::new(name)).identity(id).context("read the tags of", path)?;
         match there {
             Identity::Itself | Identity::Untagged => {
@@ -52,6 +53,17 @@ pub(crate) fn commit(folders: &Folders, id: &ImageId, fill: &File) -> Result<Com
     folders.root.sync().context("make durable", path)?;
     folders.fills.sync().context("make durable", || folders.fills.path().into())?;
     Ok(Commit::Stored)
+}
+
+/// A folder, a link or the like under the image's name is not ours to replace or to remove.
+pub(crate) fn check_not_in_the_way(folders: &Folders, id: &ImageId) -> Result<()> {
+    let path = || folders.root.path_of(id.as_str());
+    let there = folders.root.stat(OsStr::new(id.as_str())).context("look at", path)?;
+    if there.is_some_and(|stat| stat.kind != sys::Kind::File) {
+        let error = Error::new(ErrorKind::Io, "cache", path());
+        return Err(error.with_detail("something that is not a regular file is in the way; remove it"));
+    }
+    Ok(())
 }
 
 /// Moves `id` from a folder to `invalid/`, over an earlier one, and notes why on it.
