@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::SystemTime;
 
 use crate::entry::{self, Claim};
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -27,13 +28,13 @@ pub(crate) struct Claimed {
 /// # Errors
 ///
 /// [`ErrorKind::AlreadyCached`]; [`ErrorKind::InProgress`] where another Icewell or a live Glance fills it.
-pub(crate) fn claim(folders: &Folders, id: &ImageId) -> Result<Claimed> {
+pub(crate) fn claim(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<Claimed> {
     let bytes = {
         // Whoever removes abandoned fills holds the space lock from the look at the fill's lock to the removal.
         let _held = lock::space(folders)?;
         File::from(lock_bytes(folders, id)?)
     };
-    let claimed = check_not_cached(folders, id).and_then(|()| put_sign(folders, id)).and_then(|sign| {
+    let claimed = check_not_cached(folders, id).and_then(|()| put_sign(folders, id, now)).and_then(|sign| {
         // A Glance may have committed between the first look and the sign.
         check_not_cached(folders, id).inspect_err(|_| drop(remove_sign(folders, id, sign))).map(|()| sign)
     });
@@ -57,7 +58,7 @@ impl Claimed {
     }
 
     /// Tells a Glance beside us that the fill is alive: its cleaner goes by the time of the sign.
-    pub(crate) fn refresh_sign(&self, folders: &Folders, id: &ImageId, now: std::time::SystemTime) {
+    pub(crate) fn refresh_sign(&self, folders: &Folders, id: &ImageId, now: SystemTime) {
         if let Ok(Some((fd, stat))) = folders.incomplete.open_file(id.as_str())
             && stat.inode == self.sign
         {
@@ -102,7 +103,7 @@ fn check_not_cached(folders: &Folders, id: &ImageId) -> Result<()> {
 
 /// Puts our sign into `incomplete/`. The caller holds the fill lock, so a sign that is there already was left behind. A
 /// fill that somebody else left there is set aside: nobody has it open for writing, so nobody goes on with it.
-fn put_sign(folders: &Folders, id: &ImageId) -> Result<(u32, u32, u64)> {
+fn put_sign(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<(u32, u32, u64)> {
     let name = id.as_str();
     let path = || folders.incomplete.path_of(name);
     loop {
@@ -116,7 +117,7 @@ fn put_sign(folders: &Folders, id: &ImageId) -> Result<(u32, u32, u64)> {
         }
         match entry::claim(folders, id)? {
             Claim::Written => return Err(Error::new(ErrorKind::InProgress, "fill", path())),
-            Claim::Left => publish::invalidate(folders, &folders.incomplete, id, "incomplete fetch")?,
+            Claim::Left => publish::invalidate(folders, &folders.incomplete, id, "incomplete fetch", now)?,
             // Made anew, not taken over: a Glance may still hold what it opened.
             Claim::Ours => drop(folders.incomplete.unlink(OsStr::new(name)).context("remove", path)?),
             Claim::Absent => {

@@ -88,7 +88,7 @@ enum Stage {
 
 impl Writer {
     pub(crate) fn claim(folders: Arc<Folders>, clock: Arc<dyn Clock>, id: &ImageId) -> Result<Self> {
-        let claimed = claim::claim(&folders, id)?;
+        let claimed = claim::claim(&folders, id, clock.now())?;
         let leftover = leftover(&claimed.bytes);
         Ok(Writer {
             folders,
@@ -330,7 +330,7 @@ impl Writer {
         let now = self.clock.now();
         sys::set_times(&self.claimed.bytes, sys::SetTime::To(now), sys::SetTime::Keep)
             .context("set the access time of", || self.path())?;
-        let committed = publish::commit(&self.folders, &self.id, &self.claimed.bytes)?;
+        let committed = publish::commit(&self.folders, &self.id, &self.claimed.bytes, now)?;
         // The image is there. What follows tidies up; the next claim, clean or fetch would do it as well.
         let tidied = self.claimed.remove_sign(&self.folders, &self.id);
         if let Err(error) = tidied.and_then(|()| queue::remove(&self.folders, &self.id).map(drop)) {
@@ -351,7 +351,7 @@ impl Writer {
         // The reservation goes; only what was written is kept for a look.
         sys::truncate(&self.claimed.bytes, self.mark.written).ok();
         sys::remove_tag(&self.claimed.bytes, tag::FILL).ok();
-        publish::invalidate(&self.folders, &self.folders.fills, &self.id, why).unwrap_or_else(gone);
+        publish::invalidate(&self.folders, &self.folders.fills, &self.id, why, self.clock.now()).unwrap_or_else(gone);
         self.claimed.remove_sign(&self.folders, &self.id).unwrap_or_else(gone);
     }
 
