@@ -152,10 +152,8 @@ impl Writer {
     ///
     /// As [`start`](Writer::start); and where the bytes cannot be read: then `start` again from the first byte.
     pub fn resume(&mut self, announced: Announced) -> Result<()> {
-        let length = self.leftover.take().map_or(0, |leftover| leftover.length);
-        if length == 0 {
-            return self.start(announced);
-        }
+        let Some(leftover) = self.leftover.take() else { return self.start(announced) };
+        let length = leftover.length;
         self.stage = Stage::Filling;
         // What lies beyond may be garbage; cut off and made anew it is zeros, which the holes rely on.
         sys::truncate(&self.claimed.bytes, length).context("resume", || self.path())?;
@@ -168,10 +166,15 @@ impl Writer {
         attrs::set_metadata(&self.claimed.bytes, &announced.metadata).context("tag", || self.path())?;
         self.mark = Mark { written: length, synced: 0, size: announced.size, boot: sys::boot_id() };
         self.store_mark()?;
-        match announced.size {
-            Some(size) => self.reserve(size.max(length)),
-            None => Ok(()),
+        if let Some(size) = announced.size
+            && let Err(error) = self.reserve(size.max(length))
+        {
+            // Nothing was added: what was left stays as it was.
+            self.stage = Stage::Claimed;
+            self.leftover = Some(leftover);
+            return Err(error);
         }
+        Ok(())
     }
 
     fn set_expected(&mut self, announced: &Announced) {
