@@ -180,7 +180,7 @@ pub(crate) fn set_cut_to_fit<Fd: AsFd + Copy>(file: Fd, key: &str, text: &str) -
     }
 }
 
-fn does_not_fit(error: &io::Error) -> bool {
+pub(crate) fn does_not_fit(error: &io::Error) -> bool {
     // setxattr(2): ENOSPC and EDQUOT for the file system's room, E2BIG and ERANGE for one value's length.
     [libc::ENOSPC, libc::EDQUOT, libc::E2BIG, libc::ERANGE].map(Some).contains(&error.raw_os_error())
 }

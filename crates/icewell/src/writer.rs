@@ -133,8 +133,9 @@ impl Writer {
         self.reserved = 0;
         sys::truncate(&self.claimed.bytes, 0).context("begin to fill", || self.path())?;
         self.set_expected(&announced);
-        attrs::set_metadata(&self.claimed.bytes, &announced.metadata).context("tag", || self.path())?;
+        // The mark first: without it there is no fill, without the metadata there is.
         self.store_mark()?;
+        attrs::set_metadata(&self.claimed.bytes, &announced.metadata).context("tag", || self.path())?;
         if let Some(size) = announced.size
             && let Err(error) = self.reserve(size)
         {
@@ -252,7 +253,16 @@ impl Writer {
     }
 
     fn store_mark(&mut self) -> Result<()> {
-        self.mark.store(&self.claimed.bytes).context("mark", || self.path())?;
+        let bytes = &self.claimed.bytes;
+        let stored = self.mark.store(bytes).or_else(|error| {
+            if !attrs::does_not_fit(&error) {
+                return Err(error);
+            }
+            // It has grown by a digit, and the metadata left no room for that.
+            attrs::set_metadata(bytes, &Metadata::default())?;
+            self.mark.store(bytes)
+        });
+        stored.context("mark", || self.path())?;
         self.marked = self.mark.written;
         self.claimed.refresh_sign(&self.folders, &self.id, self.clock.now());
         Ok(())
