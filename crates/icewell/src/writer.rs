@@ -82,6 +82,8 @@ enum Stage {
     Filling,
     /// Whole and right; only the name is missing.
     Verified,
+    /// A write failed half-way, or the image is wrong: it may be kept, but never be committed.
+    Failed,
     /// Committed, rolled back, suspended or released: nothing is left to do on drop.
     Done,
 }
@@ -193,9 +195,18 @@ impl Writer {
     /// grows out of the limit; [`ErrorKind::StorageFull`]. After an error the image can only be rolled back or
     /// suspended.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        if self.stage == Stage::Claimed {
-            self.start(Announced::default())?;
+        match self.stage {
+            Stage::Claimed => self.start(Announced::default())?,
+            Stage::Verified => return Err(self.refuse("add to", "it is verified already")),
+            _ => self.check_not_failed("add to")?,
         }
+        let stage = std::mem::replace(&mut self.stage, Stage::Failed);
+        self.append(bytes)?;
+        self.stage = stage;
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
         let end = self.mark.written.saturating_add(bytes.len() as u64);
         match self.mark.size {
             Some(size) if end > size => {
@@ -235,6 +246,17 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    fn check_not_failed(&self, operation: &'static str) -> Result<()> {
+        match self.stage {
+            Stage::Failed => Err(self.refuse(operation, "it has failed already")),
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse(&self, operation: &'static str, why: &str) -> Error {
+        Error::new(ErrorKind::Io, operation, self.path()).with_detail(why)
     }
 
     fn reserve(&mut self, size: u64) -> Result<()> {
@@ -281,9 +303,18 @@ impl Writer {
     ///
     /// [`ErrorKind::SizeMismatch`], [`ErrorKind::DigestMismatch`]; roll back then, with the error as the reason.
     pub fn verify(&mut self) -> Result<()> {
-        if self.stage == Stage::Claimed {
-            self.start(Announced::default())?;
+        match self.stage {
+            Stage::Claimed => self.start(Announced::default())?,
+            Stage::Verified => return Ok(()),
+            _ => self.check_not_failed("commit")?,
         }
+        self.stage = Stage::Failed;
+        self.check_and_tag()?;
+        self.stage = Stage::Verified;
+        Ok(())
+    }
+
+    fn check_and_tag(&mut self) -> Result<()> {
         let written = self.mark.written;
         if let Some(size) = self.mark.size.filter(|size| *size != written) {
             return Err(Error::new(ErrorKind::SizeMismatch, "commit", self.path())
@@ -298,9 +329,7 @@ impl Writer {
             Some(_) => tag::DIGEST,
             None => tag::COMPUTED_DIGEST,
         };
-        self.tag_image(key, &computed).context("tag", || self.path())?;
-        self.stage = Stage::Verified;
-        Ok(())
+        self.tag_image(key, &computed).context("tag", || self.path())
     }
 
     fn tag_image(&self, digest_key: &str, digest: &Digest) -> io::Result<()> {
@@ -337,9 +366,7 @@ impl Writer {
     }
 
     fn try_commit(&mut self) -> Result<Commit> {
-        if self.stage != Stage::Verified {
-            self.verify()?;
-        }
+        self.verify()?;
         let now = self.clock.now();
         sys::set_times(&self.claimed.bytes, sys::SetTime::To(now), sys::SetTime::Keep)
             .context("set the access time of", || self.path())?;
@@ -413,7 +440,7 @@ impl Drop for Writer {
                     warn!(image_id = %self.id, %error, "the claim cannot be given back");
                 }
             }
-            Stage::Filling | Stage::Verified => self.fail("incomplete fetch"),
+            Stage::Filling | Stage::Verified | Stage::Failed => self.fail("incomplete fetch"),
             Stage::Done => {}
         }
     }

@@ -92,6 +92,36 @@ fn a_wrong_digest_is_never_committed() {
 }
 
 #[test]
+fn what_was_found_wrong_stays_wrong() {
+    let own = own();
+    let mut writer = own.write(&id("x")).unwrap();
+    writer.start(vouched(5, BYTES_MD5)).unwrap();
+    writer.write(b"bytez").unwrap();
+    assert_eq!(writer.verify().unwrap_err().kind(), ErrorKind::DigestMismatch);
+    assert!(writer.verify().is_err(), "a second look does not help");
+    assert!(writer.commit().is_err());
+    assert_eq!(bytes(&own, "x"), None);
+    // Nor does a write that was refused, though what is there has the announced size.
+    let mut writer = begin(&own, "y", b"bytes", 5);
+    writer.write(b"!").unwrap_err();
+    assert!(writer.write(b"").is_err() && writer.commit().is_err());
+    assert_eq!(bytes(&own, "y"), None);
+}
+
+#[test]
+fn nothing_is_added_after_the_verification() {
+    let own = own();
+    let mut writer = own.write(&id("x")).unwrap();
+    writer.start(icewell::Announced { size: None, ..vouched(5, BYTES_MD5) }).unwrap();
+    writer.write(b"bytes").unwrap();
+    writer.verify().unwrap();
+    assert!(writer.write(b"!").is_err());
+    writer.verify().unwrap();
+    writer.commit().unwrap();
+    assert_eq!(bytes(&own, "x").unwrap(), b"bytes");
+}
+
+#[test]
 fn a_dropped_fill_is_invalid() {
     let own = own();
     drop(begin(&own, "x", b"by", 5));
