@@ -52,6 +52,17 @@ pub(crate) fn claim(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<
 }
 
 impl Claimed {
+    /// Whether the bytes still have their name. Who removed it may have let another begin anew under it.
+    pub(crate) fn check_named(&self, folders: &Folders, id: &ImageId) -> Result<()> {
+        let path = || folders.fills.path_of(id.as_str());
+        let named = folders.fills.stat(OsStr::new(id.as_str())).context("look at", path)?;
+        let ours = sys::stat(&self.bytes).context("look at", path)?;
+        if named.is_some_and(|named| named.inode == ours.inode) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Io, "find", path()).with_detail("somebody removed it during the fill"))
+    }
+
     /// Takes the sign away. The lock goes with the bytes' file.
     pub(crate) fn remove_sign(&self, folders: &Folders, id: &ImageId) -> Result<()> {
         remove_sign(folders, id, self.sign)

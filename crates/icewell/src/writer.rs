@@ -370,6 +370,7 @@ impl Writer {
         let now = self.clock.now();
         sys::set_times(&self.claimed.bytes, sys::SetTime::To(now), sys::SetTime::Keep)
             .context("set the access time of", || self.path())?;
+        self.claimed.check_named(&self.folders, &self.id)?;
         let committed = publish::commit(&self.folders, &self.id, &self.claimed.bytes, now)?;
         // The image is there. What follows tidies up; the next claim, clean or fetch would do it as well.
         let tidied = self.claimed.remove_sign(&self.folders, &self.id);
@@ -391,7 +392,10 @@ impl Writer {
         // The reservation goes; only what was written is kept for a look.
         sys::truncate(&self.claimed.bytes, self.mark.written).ok();
         sys::remove_tag(&self.claimed.bytes, tag::FILL).ok();
-        publish::invalidate(&self.folders, &self.folders.fills, &self.id, why, self.clock.now()).unwrap_or_else(gone);
+        self.claimed
+            .check_named(&self.folders, &self.id)
+            .and_then(|()| publish::invalidate(&self.folders, &self.folders.fills, &self.id, why, self.clock.now()))
+            .unwrap_or_else(gone);
         self.claimed.remove_sign(&self.folders, &self.id).unwrap_or_else(gone);
     }
 
@@ -421,7 +425,7 @@ impl Writer {
 
     fn give_back(&mut self) -> Result<()> {
         self.stage = Stage::Done;
-        if self.leftover.is_none() {
+        if self.leftover.is_none() && self.claimed.check_named(&self.folders, &self.id).is_ok() {
             self.folders.fills.unlink(self.id.as_str().as_ref()).context("remove", || self.path())?;
         }
         self.claimed.remove_sign(&self.folders, &self.id)

@@ -94,6 +94,28 @@ fn a_claim_that_was_not_used_leaves_nothing() {
     assert!(names(&own.dir.join("incomplete/.icewell")).is_empty() && failed(&own).is_empty());
 }
 
+/// An operator may `rm` anything. The first filler must then not publish, set aside or remove the second one's file.
+#[test]
+fn a_fill_whose_file_was_removed_harms_no_later_one() {
+    let own = own();
+    for end in ["commit", "drop", "release", "suspend"] {
+        let first = begin(&own, end, b"bytes", 5);
+        fs::remove_file(own.dir.join("incomplete/.icewell").join(end)).unwrap();
+        let mut second = begin(&own, end, b"by", 5);
+        match end {
+            "commit" => assert!(first.commit().unwrap_err().to_string().contains("somebody removed it")),
+            "drop" => drop(first),
+            "release" => first.release().unwrap(),
+            _ => first.suspend().unwrap(),
+        }
+        assert_eq!(bytes(&own, end), None, "{end}");
+        second.write(b"tes").unwrap();
+        assert_eq!(second.commit().unwrap(), Commit::Stored, "{end}");
+        assert_eq!(bytes(&own, end).unwrap(), b"bytes");
+    }
+    assert!(failed(&own).is_empty());
+}
+
 /// Claims and commits and roll-backs of one image by many: whoever opened the file before the rename and locked it
 /// after must not fill the committed inode.
 #[test]
