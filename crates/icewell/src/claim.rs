@@ -120,7 +120,11 @@ fn put_sign(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<(u32, u3
     loop {
         match folders.incomplete.create_file(name) {
             Ok(fd) => {
-                sys::set_tag(&fd, tag::CLAIM, b"1").context("mark", path)?;
+                if let Err(error) = sys::set_tag(&fd, tag::CLAIM, b"1") {
+                    // Unmarked it would be taken for somebody else's fill, for ever.
+                    folders.incomplete.unlink(OsStr::new(name)).ok();
+                    return Err(Error::io("mark", path(), error));
+                }
                 return Ok(sys::stat(&fd).context("look at", path)?.inode);
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
