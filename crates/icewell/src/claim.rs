@@ -51,6 +51,13 @@ pub(crate) fn claim(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<
     }
 }
 
+/// A process forked during the fill shares the open file description: closing ours would not free the claim.
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        sys::unlock_fill(&self.bytes);
+    }
+}
+
 impl Claimed {
     /// Whether the bytes still have their name. Who removed it may have let another begin anew under it.
     pub(crate) fn check_named(&self, folders: &Folders, id: &ImageId) -> Result<()> {

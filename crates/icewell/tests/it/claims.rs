@@ -116,6 +116,30 @@ fn a_fill_whose_file_was_removed_harms_no_later_one() {
     assert!(failed(&own).is_empty());
 }
 
+/// As WSGI servers do: the child shares our open file descriptions, and lives long.
+#[test]
+fn a_process_forked_meanwhile_keeps_no_claim() {
+    let own = own();
+    let writer = begin(&own, "x", b"by", 5);
+    // SAFETY: the child calls nothing but pause(2) and _exit(2), which are safe after a fork with threads.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: as above.
+        unsafe {
+            libc::pause();
+            libc::_exit(0)
+        }
+    }
+    drop(writer);
+    let again = own.write(&id("x"));
+    // SAFETY: plain integers and a null pointer; the child is ours and not yet waited for.
+    unsafe {
+        libc::kill(child, libc::SIGKILL);
+        libc::waitpid(child, std::ptr::null_mut(), 0);
+    }
+    drop(again.unwrap());
+}
+
 /// Claims and commits and roll-backs of one image by many: whoever opened the file before the rename and locked it
 /// after must not fill the committed inode.
 #[test]
