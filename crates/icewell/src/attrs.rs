@@ -113,7 +113,12 @@ impl Tagged<'_> {
 
     /// What the tags say of this file's being the cached image `id`.
     pub(crate) fn identity(&self, id: &ImageId) -> io::Result<Identity> {
-        Ok(match self.raw(tag::IMAGE_ID)? {
+        let named = match self.raw(tag::IMAGE_ID) {
+            // Longer than any ID of ours.
+            Err(error) if error.raw_os_error() == Some(libc::ERANGE) => return Ok(Identity::Another),
+            other => other?,
+        };
+        Ok(match named {
             Some(value) if value == id.as_str().as_bytes() => Identity::Itself,
             Some(_) => Identity::Another,
             None if self.raw(tag::CLAIM)?.is_some() => Identity::Claim,

@@ -92,7 +92,7 @@ fn a_fill_claimed_meanwhile_is_spared() {
             });
         }
         let _set_at_the_end = stop.setter();
-        for round in 0..1500 {
+        for round in 0..300 {
             begin(&own, "x", b"by", 5).suspend().unwrap();
             let mut writer = own.write(&id("x")).unwrap();
             writer.resume(crate::support::announced(5)).unwrap();

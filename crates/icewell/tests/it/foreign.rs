@@ -117,7 +117,7 @@ fn garbage_tags_read_as_missing_ones() {
     put(&own, "x", b"bytes");
     let path = own.dir.join("x");
     let good = crate::support::image(&own, "x");
-    for garbage in [&b"x"[..], b"-1", b"", b"1.5", b"99999999999999999999", b"\xff\xfe", &[b'7'; 2000]] {
+    for garbage in [&b"x"[..], b"-1", b"", b"1.5", b"99999999999999999999", b"\xff\xfe", &[b'7'; 500]] {
         for key in [tag::HITS, tag::DIGEST, tag::COMPUTED_DIGEST, tag::ACCESSED] {
             set_tag(&path, key, garbage);
         }
@@ -134,6 +134,43 @@ fn garbage_tags_read_as_missing_ones() {
     set_tag(&own.dir.join("queue"), tag::LAST_QUEUED, b"yesterday");
     assert!(own.queue(&id("y")).unwrap());
     assert!(Cache::open(&own.dir).is_ok());
+}
+
+/// tmpfs keeps tags of up to 64 KiB.
+#[test]
+fn a_tag_longer_than_any_of_ours_is_garbage() {
+    let Some(mount) = crate::support::mount("tmpfs", 16, "") else { return };
+    let cache = Cache::open(mount.path.join("cache")).unwrap();
+    put(&cache, "x", b"bytes");
+    put(&cache, "y", b"bytes");
+    set_tag(&cache.dir().join("x"), tag::IMAGE_ID, &[b'x'; 5000]);
+    set_tag(&cache.dir().join("y"), tag::HITS, &[b'7'; 5000]);
+    assert_eq!(listed(&cache), ["y"]);
+    assert_eq!(cache.hits(&id("y")).unwrap(), 0);
+    put(&cache, "x", b"again");
+    assert_eq!(listed(&cache), ["x", "y"]);
+}
+
+#[test]
+fn a_file_that_may_not_be_read_hides_no_other() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let own = own();
+    put(&own, "x", b"bytes");
+    put(&own, "secret", b"bytes");
+    let may = |name: &str, mode| {
+        fs::set_permissions(own.dir.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    may("..", 0o755);
+    may("", 0o755);
+    may("x", 0o644);
+    may("secret", 0o600);
+    for folder in ["incomplete", "incomplete/.icewell", "invalid", "queue"] {
+        chown(own.dir.join(folder), Some(65534), Some(65534)).unwrap();
+    }
+    assert_eq!(crate::process::start_as(&own.dir, "list", Some(65534)).finish(), ["x"]);
 }
 
 #[test]

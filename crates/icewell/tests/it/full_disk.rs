@@ -30,7 +30,7 @@ fn room_is_made_and_else_the_error_says_so() {
             assert!(bytes(&cache, &name).unwrap() == noise(image as u64, image), "{kind} {name}");
         }
         assert!(listed(&cache).contains(&"x9".to_owned()) && !listed(&cache).contains(&"x0".to_owned()));
-        let error = fill(&cache, "huge", size_mb as usize * MB).unwrap_err();
+        let error = fill(&cache, "huge", (size_mb as usize + 1) * MB).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::StorageFull, "{error:?}");
         assert!(failed(&cache).contains_key("huge"));
         fill(&cache, "afterwards", image).unwrap();
@@ -64,6 +64,7 @@ fn a_disk_that_is_full_of_others() {
         assert_eq!(error.kind(), ErrorKind::StorageFull, "{error:?}");
         assert!(!cache.is_being_cached(&id("y")).unwrap() && cache.is_cacheable(&id("y")).unwrap());
         assert_eq!(bytes(&cache, "x").unwrap(), noise(1, MB));
+        drop(file);
         std::fs::remove_file(&balloon).unwrap();
         fill(&cache, "y", MB).unwrap();
         cache.set_limit(Limit::default()).unwrap();

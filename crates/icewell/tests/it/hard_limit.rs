@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use icewell::{Announced, Cache, Count, ErrorKind, Limit};
 
 use crate::process::start;
-use crate::support::{Stop, announced, at, begin, bytes, bytes_under, failed, id, listed, noise, own, put};
+use crate::support::{Stop, announced, at, begin, bytes, failed, files_under, id, listed, noise, own, put};
 
 const MB: u64 = 1 << 20;
 
@@ -20,7 +20,12 @@ fn most_during(dir: &std::path::Path, work: impl FnOnce()) -> u64 {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.is_set() {
-                most.fetch_max(bytes_under(dir), Ordering::SeqCst);
+                // What two walks agree on was there at one moment; one alone may meet a file, and the one that was
+                // removed for it.
+                let files = files_under(dir);
+                if files == files_under(dir) {
+                    most.fetch_max(files.values().sum(), Ordering::SeqCst);
+                }
             }
         });
         let _set_at_the_end = stop.setter();

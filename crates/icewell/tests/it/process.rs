@@ -107,6 +107,7 @@ fn plays_a_part() {
             wait();
             writer.suspend().unwrap();
         }
+        ["list"] => open().images().unwrap().iter().for_each(|image| say(image.id.as_str())),
         ["claim", name] => {
             wait();
             match open().write(&id(name)) {

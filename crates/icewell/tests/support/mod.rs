@@ -176,21 +176,18 @@ pub fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// The sizes of all regular files under `dir`, added up. Files that vanish on the way count nothing.
-pub fn bytes_under(dir: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(dir) else { return 0 };
-    let mut sum = 0;
-    for entry in entries.flatten() {
-        let Ok(metadata) = entry.path().symlink_metadata() else { continue };
-        sum += if metadata.is_dir() {
-            bytes_under(&entry.path())
-        } else if metadata.is_file() {
-            metadata.len()
-        } else {
-            0
-        };
+/// The regular files under `dir` by inode, with their sizes. Files that vanish on the way are left out.
+pub fn files_under(dir: &Path) -> BTreeMap<u64, u64> {
+    use std::os::unix::fs::MetadataExt;
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        match entry.path().symlink_metadata() {
+            Ok(metadata) if metadata.is_dir() => files.append(&mut files_under(&entry.path())),
+            Ok(metadata) if metadata.is_file() => drop(files.insert(metadata.ino(), metadata.len())),
+            _ => {}
+        }
     }
-    sum
+    files
 }
 
 pub fn tag(path: &Path, key: &str) -> Option<String> {
