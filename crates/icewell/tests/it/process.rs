@@ -39,6 +39,14 @@ pub fn start_as(dir: &Path, part: &str, uid: Option<u32>) -> Process {
     Process { child, input, output }
 }
 
+/// What is left of it goes with the test.
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
 impl Process {
     /// Waits until the part says something, and returns it.
     pub fn says(&mut self) -> String {

@@ -13,6 +13,7 @@ use icewell::{Announced, Cache, Clock, Commit, Digest, ErrorKind, Image, ImageId
 use tempfile::TempDir;
 
 mod mount;
+#[allow(unused_imports, reason = "each test binary uses its part")]
 pub use mount::mount;
 
 /// A clock that stands still until it is moved.
