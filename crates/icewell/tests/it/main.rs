@@ -1,6 +1,11 @@
 //! What the library promises, one module per promise; and the conformance suite, on the library itself.
 
-#![allow(clippy::disallowed_methods, reason = "tests look at the directory past the library")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests look at the directory past the library"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;
