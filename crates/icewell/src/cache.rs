@@ -194,7 +194,7 @@ impl Cache {
     ///
     /// [`ErrorKind::NotCached`].
     pub fn verify(&self, id: &ImageId, progress: &mut dyn FnMut(u64)) -> Result<Verdict> {
-        verify::verify(&self.folders, &self.read(id)?, progress)
+        verify::verify(&self.folders, &self.read(id)?, self.clock.now(), progress)
     }
 
     /// Keeps `metadata` with a cached image in the place of what was kept. Whether it is cached.
