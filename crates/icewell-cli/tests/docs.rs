@@ -85,7 +85,8 @@ fn run(steps: &[Step], folder: &Path) -> Vec<(String, i32)> {
     for step in steps {
         write!(script, "{}\nprintf '%s%d\\n' '{MARK}' $?\n", step.command).expect("text grows");
     }
-    let mut path = std::ffi::OsString::from(Path::new(env!("CARGO_BIN_EXE_icewell")).parent().expect("it has a folder"));
+    let mut path =
+        std::ffi::OsString::from(Path::new(env!("CARGO_BIN_EXE_icewell")).parent().expect("it has a folder"));
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap_or_default());
     let mut bash = Command::new("bash");
