@@ -6,6 +6,7 @@ use serde::Deserialize;
 use tracing::field::Field;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer, debug_fn};
 use tracing_subscriber::registry::LookupSpan;
@@ -31,7 +32,7 @@ pub(crate) fn init_command(global: &Global, progress: &Progress) -> Result<()> {
     let filter = filter(global, Level::WARN)?;
     let progress = progress.clone();
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || progress.stderr());
-    subscriber.fmt_fields(debug_fn(write_field)).event_format(Diagnostic).init();
+    subscriber.fmt_fields(debug_fn(write_field).delimited(" ")).event_format(Diagnostic).init();
     Ok(())
 }
 
@@ -40,7 +41,7 @@ pub(crate) fn init_daemon(global: &Global, format: LogFormat) -> Result<()> {
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter(global, Level::INFO)?);
     let subscriber = subscriber.with_writer(std::io::stderr);
     match format {
-        LogFormat::Text => subscriber.with_ansi(false).fmt_fields(debug_fn(write_field)).init(),
+        LogFormat::Text => subscriber.with_ansi(false).fmt_fields(debug_fn(write_field).delimited(" ")).init(),
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
     }
     Ok(())
@@ -69,8 +70,8 @@ fn filter(global: &Global, usual: Level) -> Result<EnvFilter> {
 fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
     let value = escape(&format!("{value:?}"));
     match field.name() {
-        "message" => write!(writer, "{value} "),
-        name => write!(writer, "{name}={value} "),
+        "message" => write!(writer, "{value}"),
+        name => write!(writer, "{name}={value}"),
     }
 }
 
@@ -92,6 +93,6 @@ where
         };
         let mut fields = String::new();
         context.format_fields(Writer::new(&mut fields), event)?;
-        writeln!(writer, "icewell: {level}: {}", fields.trim_end())
+        writeln!(writer, "icewell: {level}: {}", fields)
     }
 }

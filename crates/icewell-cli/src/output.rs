@@ -68,6 +68,11 @@ impl Output {
         if self.json || self.quiet {
             return Ok(());
         }
+        self.print_line(line)
+    }
+
+    /// Prints one line that was asked for.
+    pub(crate) fn print_line(&self, line: &str) -> Result<()> {
         self.progress.suspended(|| self.print(format!("{}\n", escape(line)).as_bytes()))
     }
 

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use icewell::Count;
 use icewell_server::Config;
 use serde::Deserialize;
@@ -26,11 +28,11 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "URL", env = "ICEWELL_ORIGIN", hide_env_values = true)]
     pub(crate) origin: Option<String>,
 
-    /// Serve images on this address [default: 127.0.0.1:9292]
+    #[arg(help = with_default("Serve images on this address", |usual| usual.listen.to_string()))]
     #[arg(long, value_name = "ADDRESS", env = "ICEWELL_LISTEN", hide_env_values = true)]
     pub(crate) listen: Option<SocketAddr>,
 
-    /// Serve health, metrics and management on this address, or "off" [default: 127.0.0.1:9293]
+    #[arg(help = with_default("Serve health, metrics and management on this address, or \"off\"", usual_admin))]
     #[arg(long, value_name = "ADDRESS", env = "ICEWELL_ADMIN", hide_env_values = true)]
     pub(crate) admin: Option<Admin>,
 
@@ -38,32 +40,33 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "SIZE", env = "ICEWELL_MAX_SIZE", hide_env_values = true)]
     pub(crate) max_size: Option<Size>,
 
-    /// What the limit counts: the sizes of files, or the bytes allocated on disk [default: size]
+    /// What the limit counts: the sizes of files, or the bytes allocated on disk [default: as kept on it, else size]
     #[arg(long, value_name = "WHAT", env = "ICEWELL_COUNT", hide_env_values = true)]
     pub(crate) count: Option<Counted>,
 
-    /// Remove fills that stood still for this long [default: 24h]
+    #[arg(help = with_default("Remove fills that stood still for this long", |usual| time(usual.stall_time)))]
     #[arg(long, value_name = "TIME", env = "ICEWELL_STALL_TIME", hide_env_values = true)]
     pub(crate) stall_time: Option<Span>,
 
     /// Serve what is cached, though stale, while the origin does not answer
     #[arg(long, value_name = "BOOL", env = "ICEWELL_SERVE_STALE", hide_env_values = true)]
-    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new(), hide_possible_values = true)]
     pub(crate) serve_stale: Option<bool>,
 
-    /// Serve this many connections at once at most
+    #[arg(help = with_default("Serve this many connections at once at most", |usual| usual.max_connections.to_string()))]
     #[arg(long, value_name = "NUMBER", env = "ICEWELL_MAX_CONNECTIONS", hide_env_values = true)]
     pub(crate) max_connections: Option<usize>,
 
-    /// Close a connection on which nothing moves for this long
+    #[arg(help = with_default("Close a connection on which nothing moves for this long", |usual| time(usual.idle_timeout)))]
     #[arg(long, value_name = "TIME", env = "ICEWELL_IDLE_TIMEOUT", hide_env_values = true)]
     pub(crate) idle_timeout: Option<Span>,
 
-    /// When stopped, let downloads go on for this long at most
+    #[arg(help = with_default("When stopped, let downloads go on for this long at most", |usual| time(usual.drain_timeout)))]
     #[arg(long, value_name = "TIME", env = "ICEWELL_DRAIN_TIMEOUT", hide_env_values = true)]
     pub(crate) drain_timeout: Option<Span>,
 
-    /// Give an origin up that sends nothing for this long
+    #[arg(help = with_default("Give an origin up that sends nothing for this long", |usual| time(usual.origin_timeout)))]
     #[arg(long, value_name = "TIME", env = "ICEWELL_ORIGIN_TIMEOUT", hide_env_values = true)]
     pub(crate) origin_timeout: Option<Span>,
 
@@ -74,6 +77,25 @@ pub(crate) struct Settings {
     /// How log lines look [default: text]
     #[arg(long, value_name = "FORMAT", env = "ICEWELL_LOG_FORMAT", hide_env_values = true)]
     pub(crate) log_format: Option<LogFormat>,
+}
+
+/// The help of an option, with what the daemon does if nobody says.
+fn with_default(help: &str, default: fn(&Config) -> String) -> String {
+    format!("{help} [default: {}]", default(&Config::new(PathBuf::new(), String::new())))
+}
+
+fn usual_admin(usual: &Config) -> String {
+    usual.admin.map_or_else(|| "off".into(), |address| address.to_string())
+}
+
+/// `24h`: days are told in hours, as Glance's documents and ours do.
+fn time(time: Duration) -> String {
+    match time.as_secs() {
+        seconds if time.subsec_nanos() > 0 || seconds == 0 => humantime::format_duration(time).to_string(),
+        seconds if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        seconds if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        seconds => format!("{seconds}s"),
+    }
 }
 
 impl Settings {
@@ -180,5 +202,106 @@ impl From<Counted> for Count {
             Counted::Size => Count::Size,
             Counted::Allocated => Count::Allocated,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn typed(arguments: &[&str]) -> Settings {
+        Typed::try_parse_from([&["icewell"], arguments].concat()).map(|typed| typed.settings).unwrap()
+    }
+
+    fn applied(settings: Settings) -> Config {
+        let mut config = Config::new("/dir".into(), "/origin".into());
+        settings.apply(&mut config);
+        config
+    }
+
+    #[test]
+    fn every_option_is_a_key_of_the_file() {
+        let command = Settings::augment_args(clap::Command::new("icewell"));
+        for arg in command.get_arguments() {
+            let wrong = toml::from_str::<Settings>(&format!("{} = []", arg.get_id())).unwrap_err();
+            assert!(!wrong.message().contains("unknown field"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn help_tells_the_defaults_in_words_that_can_be_typed() {
+        let command = Settings::augment_args(clap::Command::new("icewell"));
+        let help = |id: &str| {
+            let arg = command.get_arguments().find(|arg| arg.get_id() == id).unwrap();
+            arg.get_help().unwrap().to_string()
+        };
+        assert!(help("listen").ends_with(" [default: 127.0.0.1:9292]"));
+        assert!(help("stall_time").ends_with(" [default: 24h]"));
+        for (seconds, text) in [(0.0, "0s"), (0.5, "500ms"), (90.0, "90s"), (120.0, "2m"), (86400.0, "24h")] {
+            let told = Duration::from_secs_f64(seconds);
+            assert_eq!(time(told), text);
+            assert_eq!(text.parse(), Ok(Span(told)));
+        }
+    }
+
+    #[test]
+    fn options_and_file_mean_the_same() {
+        let file = toml::from_str(
+            "listen = '[::1]:1'\nadmin = '127.0.0.1:2'\nmax_size = '30MB'\ncount = 'allocated'\nstall_time = 60\n\
+             serve_stale = true\nmax_connections = 3\nidle_timeout = '4s'\ndrain_timeout = '5s'\norigin_timeout = '6s'\n\
+             origin_ca = '/ca.pem'\n",
+        )
+        .unwrap();
+        let options = typed(&[
+            "--listen=[::1]:1",
+            "--admin=127.0.0.1:2",
+            "--max-size=30MB",
+            "--count=allocated",
+            "--stall-time=1m",
+            "--serve-stale",
+            "--max-connections=3",
+            "--idle-timeout=4",
+            "--drain-timeout=5",
+            "--origin-timeout=6",
+            "--origin-ca=/ca.pem",
+        ]);
+        for config in [applied(file), applied(options)] {
+            assert_eq!(config.listen, "[::1]:1".parse().unwrap());
+            assert_eq!(config.admin, Some("127.0.0.1:2".parse().unwrap()));
+            assert_eq!((config.max_size, config.count), (Some(30_000_000), Some(Count::Allocated)));
+            assert_eq!(config.stall_time, Duration::from_secs(60));
+            assert!(config.serve_stale);
+            assert_eq!(config.max_connections, 3);
+            let times = [config.idle_timeout, config.drain_timeout, config.origin_timeout];
+            assert_eq!(times, [4, 5, 6].map(Duration::from_secs));
+            assert_eq!(config.origin_ca, Some("/ca.pem".into()));
+        }
+    }
+
+    #[test]
+    fn options_count_before_the_file_and_the_file_before_the_defaults() {
+        let file = || toml::from_str("max_size = 1\nserve_stale = true\nadmin = 'off'").unwrap();
+        let config = applied(typed(&["--max-size=2", "--serve-stale=no"]).or(file()));
+        assert_eq!((config.max_size, config.serve_stale, config.admin), (Some(2), false, None));
+        let config = applied(typed(&[]).or(file()));
+        assert_eq!((config.max_size, config.serve_stale), (Some(1), true));
+        let config = applied(typed(&[]));
+        assert_eq!((config.max_size, config.admin), (None, Some("127.0.0.1:9293".parse().unwrap())));
+    }
+
+    #[test]
+    fn a_place_is_a_line_and_a_key() {
+        let text = "a = 1\n\nkey = \"x\"\n[table]\n";
+        assert_eq!(place(text, text.find("\"x").unwrap()), ", line 3, key");
+        assert_eq!(place(text, text.find("table").unwrap()), ", line 4");
+        assert_eq!(place(text, 1000), ", line 5");
     }
 }

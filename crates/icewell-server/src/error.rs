@@ -43,6 +43,17 @@ impl std::error::Error for Error {
     }
 }
 
+/// An error with its sources, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(next) = source {
+        text = format!("{text}: {next}");
+        source = next.source();
+    }
+    text
+}
+
 impl From<icewell::Error> for Error {
     fn from(error: icewell::Error) -> Self {
         let source = std::error::Error::source(&error).map(ToString::to_string);

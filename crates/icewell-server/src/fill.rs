@@ -46,6 +46,8 @@ pub(crate) struct Growing {
     pub(crate) file: Arc<File>,
     /// Whether this fill replaces an image whose origin had changed.
     pub(crate) refetched: bool,
+    /// Whether another process fills it, and this one only follows.
+    pub(crate) theirs: bool,
 }
 
 /// Why a fill ended without an image to follow.
@@ -116,10 +118,12 @@ impl Fill {
 
     /// Moves `Filling` on to this many bytes.
     pub(crate) fn advance(&self, now_written: u64) {
-        self.progress.send_modify(|progress| {
-            if let Progress::Filling { written, .. } = progress {
+        self.progress.send_if_modified(|progress| match progress {
+            Progress::Filling { written, .. } if *written < now_written => {
                 *written = now_written;
+                true
             }
+            _ => false,
         });
     }
 

@@ -1,7 +1,7 @@
 //! Fills: from the origin into the cache.
 //!
 //! 1. Whoever has a cached copy asks the origin whether it is still right; a 304 ends it there.
-//! 2. The image is claimed in the directory: another process may be filling it.
+//! 2. The image is claimed in the directory; where another process fills it already, that fill is followed instead.
 //! 3. The origin is asked for the bytes, or for the rest of what an earlier fill left.
 //! 4. What may not, or cannot, be cached is left to [`pass`](crate::pass).
 //! 5. Bytes go to the library's `Writer`, on a thread of its own; followers are told of each step.
@@ -20,12 +20,13 @@ use http::header::{
     RANGE, VIA,
 };
 use http::{Method, StatusCode};
-use icewell::{Announced, Commit, ErrorKind, Writer};
+use icewell::{Announced, Commit, ErrorKind, Observed, Observer, Writer};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
 use crate::daemon::{Daemon, blocking};
 use crate::digest_fields::vouched_digests;
+use crate::error::chain;
 use crate::fill::{End, Fill, Good, Growing, Progress, Refusal};
 use crate::freshness::storable;
 use crate::image_head::ImageHead;
@@ -95,7 +96,8 @@ impl Filler {
         };
         let refetched = answer.is_some();
         let writer = match self.claim().await {
-            Ok(writer) => writer,
+            Ok(Claim::Ours(writer)) => *writer,
+            Ok(Claim::Theirs(observer)) => return self.watch(observer).await,
             Err(end) => return Some(end),
         };
         let (writer, answer) = match answer {
@@ -169,20 +171,53 @@ impl Filler {
 
     // 2.
 
-    /// Claims the image, and waits while another process fills it.
-    async fn claim(&self) -> Result<Writer, End> {
+    /// Claims the image. Another process that fills it is watched; who fills it without Icewell's mark, a Glance, is
+    /// waited for.
+    async fn claim(&self) -> Result<Claim, End> {
         loop {
             let (cache, id) = (self.daemon.cache.clone(), self.fill.key.id.clone());
-            let error = match blocking(move || cache.write(&id)).await {
-                Ok(writer) => return Ok(writer),
-                Err(error) => error,
-            };
-            match error.kind() {
-                ErrorKind::AlreadyCached => return Err(End::Cached(Good::Stored)),
-                ErrorKind::InProgress if !*self.stop.borrow() => tokio::time::sleep(LOOK_EVERY).await,
-                _ => return Err(uncached("cannot-claim", None, Some(&error))),
+            let claimed = blocking(move || match cache.write(&id) {
+                Ok(writer) => Ok(Some(Claim::Ours(Box::new(writer)))),
+                Err(error) if error.kind() == ErrorKind::InProgress => Ok(cache.observe(&id)?.map(Claim::Theirs)),
+                Err(error) => Err(error),
+            });
+            match claimed.await {
+                Ok(Some(claim)) => return Ok(claim),
+                Ok(None) if !*self.stop.borrow() => tokio::time::sleep(LOOK_EVERY).await,
+                Ok(None) => return Err(uncached("stopping", None, None)),
+                Err(error) if error.kind() == ErrorKind::AlreadyCached => return Err(End::Cached(Good::Stored)),
+                Err(error) => return Err(uncached("cannot-claim", None, Some(&error))),
             }
         }
+    }
+
+    /// Follows the fill of another process, so that its clients and ours share one download. Where it fails, followers
+    /// go on with the origin, and the next request begins a fill of our own.
+    async fn watch(&self, observer: Observer) -> Option<End> {
+        let head = ImageHead::of_metadata(observer.size(), observer.metadata().clone());
+        let image = Arc::new(Growing { head, file: observer.file().clone(), refetched: false, theirs: true });
+        info!(image_id = %self.fill.key.id, "another process fills the image; following it");
+        self.fill.set(Progress::Filling { image: image.clone(), written: 0 });
+        let observer = Arc::new(observer);
+        loop {
+            let looking = observer.clone();
+            match blocking(move || looking.look()).await {
+                Ok(Observed::Filling { written }) => self.fill.advance(written),
+                Ok(Observed::Committed) => break,
+                Ok(Observed::Ended) => return Some(End::NotKept),
+                Err(error) => {
+                    warn!(image_id = %self.fill.key.id, error = chain(&error), "the other fill cannot be followed");
+                    return Some(End::NotKept);
+                }
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        let (cache, fill) = (self.daemon.cache.clone(), self.fill.clone());
+        let reader = blocking(move || cache.read(&fill.key.id)).await.ok()?;
+        self.fill.set(Progress::Whole { image, size: reader.image().size });
+        let fill = self.fill.clone();
+        blocking(move || fill.committed(reader)).await;
+        None
     }
 
     // 3.
@@ -255,25 +290,25 @@ impl Filler {
             let mut writer = writer;
             let started = match resumed {
                 Some((length, _)) if writer.resumable().is_some_and(|left| left.length == length) => {
-                    writer.resume(announced)
+                    writer.resume(announced).map(|()| true)
                 }
-                Some(_) => return Err((writer, None)),
-                None => writer.start(announced),
+                // The answer begins where nobody asked it to.
+                Some(_) => Ok(false),
+                None => writer.start(announced).map(|()| true),
             };
-            match started.and_then(|()| writer.reader()) {
-                Ok(file) => Ok((writer, file)),
-                Err(error) => Err((writer, Some(error))),
-            }
+            let file = started.and_then(|started| started.then(|| writer.reader()).transpose());
+            (writer, file)
         });
         match started.await {
-            Ok((writer, file)) => {
-                let image = Arc::new(Growing { head, file: Arc::new(file), refetched });
+            (writer, Ok(Some(file))) => {
+                let image = Arc::new(Growing { head, file: Arc::new(file), refetched, theirs: false });
                 let written = writer.written();
                 info!(image_id = %self.fill.key.id, ?size, resumed = written, "filling");
                 self.fill.set(Progress::Filling { image: image.clone(), written });
                 Ok((writer, answer, image))
             }
-            Err((writer, error)) => {
+            (writer, started) => {
+                let error = started.err();
                 let why = match error.as_ref().map(icewell::Error::kind) {
                     Some(ErrorKind::NoRoom) => "no-room",
                     Some(ErrorKind::StorageFull) => "storage-full",
@@ -401,6 +436,12 @@ impl Filler {
     }
 }
 
+/// Who fills an image.
+enum Claim {
+    Ours(Box<Writer>),
+    Theirs(Observer),
+}
+
 /// What becomes of a cached copy.
 enum Cached {
     /// There is none, or none any more.
@@ -484,17 +525,6 @@ async fn refused(answer: Answer) -> End {
         }
     }
     End::Refused(Arc::new(Refusal { status, headers, body: kept.freeze() }))
-}
-
-/// An error with its sources, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(next) = source {
-        text = format!("{text}: {next}");
-        source = next.source();
-    }
-    text
 }
 
 impl From<End> for io::Error {

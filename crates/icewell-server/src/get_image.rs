@@ -22,8 +22,9 @@ use crate::body::{Follower, Segment, Source, empty, image_body};
 use crate::cache_status::{CacheStatus, Forward};
 use crate::conditional::{self, Decision};
 use crate::daemon::{Body, Daemon, blocking};
+use crate::error::chain;
 use crate::fill::{End, Fill, Good, Growing, Progress};
-use crate::filler::{self, chain};
+use crate::filler;
 use crate::freshness::{State, request_forces_revalidation};
 use crate::image_head::ImageHead;
 use crate::key::Key;
@@ -52,7 +53,7 @@ pub(crate) async fn answer<B>(daemon: &Arc<Daemon>, request: &Request<B>, stop: 
     let head_only = request.method() == Method::HEAD;
     let mut answered = match prepare(daemon, request) {
         Ok(key) => Asked { daemon, key: &key, headers: request.headers(), head_only, stop }.answer().await,
-        Err(response) => response.into(),
+        Err(response) => (*response).into(),
     };
     if head_only {
         answered.response = pass::without_body(answered.response);
@@ -63,18 +64,18 @@ pub(crate) async fn answer<B>(daemon: &Arc<Daemon>, request: &Request<B>, stop: 
 
 // 1. and 2.
 
-fn prepare<B>(daemon: &Daemon, request: &Request<B>) -> Result<Key, Response<Body>> {
+fn prepare<B>(daemon: &Daemon, request: &Request<B>) -> Result<Key, Box<Response<Body>>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = pass::failure(StatusCode::METHOD_NOT_ALLOWED, "images can only be read here");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return Err(response);
+        return Err(Box::new(response));
     }
     if daemon.pseudonym.is_in(request.headers()) {
         let reason = "the origin leads back to this cache; set --origin to where the images are";
-        return Err(pass::failure(StatusCode::LOOP_DETECTED, reason));
+        return Err(Box::new(pass::failure(StatusCode::LOOP_DETECTED, reason)));
     }
     Key::from_target(request.uri().path(), request.uri().query())
-        .map_err(|error| pass::failure(error.status(), &error.to_string()))
+        .map_err(|error| Box::new(pass::failure(error.status(), &error.to_string())))
 }
 
 /// One request for an image.
@@ -175,7 +176,8 @@ impl Asked<'_> {
             Ok(now) => now.clone(),
             Err(_) => return Followed::LookAgain(None),
         };
-        let miss = |image: &Growing| match (began, stale || image.refetched) {
+        // Who begins to follow another process's fill is one more follower.
+        let miss = |image: &Growing| match (began && !image.theirs, stale || image.refetched) {
             (true, true) => CacheStatus::refetched(),
             (true, false) => CacheStatus::stored_miss(),
             (false, _) => CacheStatus::collapsed_miss(),
@@ -225,7 +227,7 @@ impl Asked<'_> {
         let follower = Follower::new(self.daemon.clone(), self.key.clone(), progress, image.clone());
         let mut answered = self.send(&head, Source::Fill(follower), status);
         // The miss that fills is no hit.
-        answered.outcome.hit = answered.outcome.hit.filter(|_| !began);
+        answered.outcome.hit = answered.outcome.hit.filter(|_| !began || image.theirs);
         answered.outcome.read = answered.outcome.reads.then(|| crate::request_log::Read::Fill(fill));
         answered
     }

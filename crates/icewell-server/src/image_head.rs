@@ -22,9 +22,13 @@ pub(crate) struct ImageHead {
 
 impl ImageHead {
     pub(crate) fn of_image(image: &Image) -> Self {
-        let record = image.metadata.freshness.as_deref();
+        ImageHead::of_metadata(Some(image.size), image.metadata.clone())
+    }
+
+    pub(crate) fn of_metadata(size: Option<u64>, metadata: Metadata) -> Self {
+        let record = metadata.freshness.as_deref();
         let freshness = record.map_or_else(Freshness::always_stale, |record| Freshness::from_json(record.as_bytes()));
-        ImageHead { size: Some(image.size), metadata: image.metadata.clone(), freshness }
+        ImageHead { size, metadata, freshness }
     }
 
     /// Of a whole answer of the origin (a 200), or a part of one (a 206) that tells the whole's size.

@@ -10,8 +10,9 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::daemon::{Daemon, blocking};
+use crate::error::chain;
 use crate::fill::{End, Progress};
-use crate::filler::{self, chain};
+use crate::filler;
 use crate::key::Key;
 
 /// How often the directory is tidied.

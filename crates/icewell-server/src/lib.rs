@@ -36,7 +36,7 @@ pub mod key;
 pub mod range;
 mod via;
 
-pub use config::{Config, Ready};
+pub use config::{Config, OnReady, Ready};
 pub use error::Error;
 pub use fetch::{Fetched, Fetcher};
 pub use server::serve;

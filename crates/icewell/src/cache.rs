@@ -14,6 +14,7 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
 use crate::layout::tag;
+use crate::observer::Observer;
 use crate::prune::{Mode, Pruned};
 use crate::queue::Queued;
 use crate::reader::Reader;
@@ -166,6 +167,11 @@ impl Cache {
     /// in a Glance.
     pub fn write(&self, id: &ImageId) -> Result<Writer> {
         Writer::claim(self.folders.clone(), self.clock.clone(), id)
+    }
+
+    /// Watches a fill that another process, or another thread, has begun; none where no Icewell that is alive has.
+    pub fn observe(&self, id: &ImageId) -> Result<Option<Observer>> {
+        Observer::open(self.folders.clone(), id)
     }
 
     /// Copies a cached image to the file `to`, over what it holds: sharing blocks where the file system can, else with

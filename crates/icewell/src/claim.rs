@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::SystemTime;
 
 use crate::entry::{self, Claim};
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -27,11 +28,11 @@ pub(crate) struct Claimed {
 /// # Errors
 ///
 /// [`ErrorKind::AlreadyCached`]; [`ErrorKind::InProgress`] where another Icewell or a live Glance fills it.
-pub(crate) fn claim(folders: &Folders, id: &ImageId) -> Result<Claimed> {
+pub(crate) fn claim(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<Claimed> {
     let bytes = File::from(lock_bytes(folders, id)?);
-    let claimed = check_not_cached(folders, id).and_then(|()| put_sign(folders, id)).and_then(|sign| {
+    let claimed = check_not_cached(folders, id, now).and_then(|()| put_sign(folders, id)).and_then(|sign| {
         // A Glance may have committed between the first look and the sign.
-        check_not_cached(folders, id).inspect_err(|_| drop(remove_sign(folders, id, sign))).map(|()| sign)
+        check_not_cached(folders, id, now).inspect_err(|_| drop(remove_sign(folders, id, sign))).map(|()| sign)
     });
     match claimed {
         Ok(sign) => Ok(Claimed { bytes, sign }),
@@ -53,7 +54,7 @@ impl Claimed {
     }
 
     /// Tells a Glance beside us that the fill is alive: its cleaner goes by the time of the sign.
-    pub(crate) fn refresh_sign(&self, folders: &Folders, id: &ImageId, now: std::time::SystemTime) {
+    pub(crate) fn refresh_sign(&self, folders: &Folders, id: &ImageId, now: SystemTime) {
         if let Ok(Some((fd, stat))) = folders.incomplete.open_file(id.as_str())
             && stat.inode == self.sign
         {
@@ -82,11 +83,13 @@ fn lock_bytes(folders: &Folders, id: &ImageId) -> Result<OwnedFd> {
     }
 }
 
-fn check_not_cached(folders: &Folders, id: &ImageId) -> Result<()> {
+fn check_not_cached(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<()> {
     let path = || folders.root.path_of(id.as_str());
-    let Some((fd, _)) = folders.root.open_file(id.as_str()).context("open", path)? else { return Ok(()) };
+    let Some((fd, stat)) = folders.root.open_file(id.as_str()).context("open", path)? else { return Ok(()) };
     match attrs::Tagged::File(&fd).identity(id).context("read the tags of", path)? {
-        attrs::Identity::Untagged if sys::being_written(&fd) => Err(Error::new(ErrorKind::InProgress, "fill", path())),
+        attrs::Identity::Untagged if entry::is_unsettled(&fd, &stat, now) => {
+            Err(Error::new(ErrorKind::InProgress, "fill", path()))
+        }
         attrs::Identity::Itself | attrs::Identity::Untagged => {
             Err(Error::new(ErrorKind::AlreadyCached, "fill", path()))
         }

@@ -1,7 +1,8 @@
 //! What one file tells us: a cached image, a fill under way, a failed one.
 
 use std::ffi::OsStr;
-use std::time::SystemTime;
+use std::os::fd::AsFd;
+use std::time::{Duration, SystemTime};
 
 use crate::attrs::{Identity, Metadata, Tagged};
 use crate::digest::Digest;
@@ -67,6 +68,15 @@ pub(crate) fn is_cached(folders: &Folders, id: &ImageId) -> Result<bool> {
     let path = || folders.root.path_of(id.as_str());
     let stat = folders.root.stat(OsStr::new(id.as_str())).context("look at", path)?;
     Ok(stat.is_some_and(|stat| stat.kind == Kind::File) && bears_its_name(folders, id)?)
+}
+
+/// How long nobody may have written to a file of a Glance's before it is taken for whole where the system does not tell.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Whether a file with an image's name, committed by a Glance, may still be written to: two Glances that fill one image
+/// write into one inode, which can have its final name while the second still writes it anew.
+pub(crate) fn is_unsettled<Fd: AsFd>(fd: Fd, stat: &Stat, now: SystemTime) -> bool {
+    sys::being_written(fd).unwrap_or_else(|| now.duration_since(stat.modified).is_ok_and(|age| age < QUIET))
 }
 
 /// The cached images in one pass, in no order, as far as `stat` tells; the tags of each are one call away.
@@ -151,7 +161,8 @@ pub(crate) fn claim(folders: &Folders, id: &ImageId) -> Result<Claim> {
         return Ok(Claim::Absent);
     };
     // A Glance that came upon our sign in the moment before it looked may be writing into it.
-    if sys::being_written(&fd) {
+    // Where nobody can tell, better a fill too few than a Glance's fill disturbed.
+    if sys::being_written(&fd) != Some(false) {
         return Ok(Claim::Written);
     }
     Ok(if Tagged::File(&fd).has(tag::CLAIM) { Claim::Ours } else { Claim::Left })

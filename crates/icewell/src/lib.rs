@@ -12,6 +12,7 @@ mod attrs;
 mod claim;
 mod digest;
 mod mark;
+mod observer;
 mod publish;
 mod verify;
 
@@ -41,6 +42,7 @@ pub use entry::{Filler, Image, Incomplete, Invalid};
 pub use error::{Error, ErrorKind, Result};
 pub use examine::{Finding, Severity, examine};
 pub use image_id::{ImageId, InvalidImageId, MAX_LEN};
+pub use observer::{Observed, Observer};
 pub use prune::{Mode, Pruned, PrunedImage};
 pub use publish::Commit;
 pub use queue::Queued;

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use crate::attrs::{Identity, Tagged};
-use crate::entry::Image;
+use crate::entry::{self, Image};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
@@ -36,9 +36,7 @@ impl Reader {
         let tags = Tagged::File(&file);
         match tags.identity(id).context("read the tags of", path)? {
             Identity::Itself => {}
-            // Two Glances that fill one image write into one inode: it can have its final name while the second
-            // still writes it anew.
-            Identity::Untagged if !sys::being_written(&file) => {}
+            Identity::Untagged if !entry::is_unsettled(&file, &stat, clock.now()) => {}
             Identity::Untagged | Identity::Another | Identity::Claim => return Err(not_cached()),
         }
         let image = Image::read(id.clone(), &stat, &tags);

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
@@ -20,8 +21,10 @@ use crate::{queue, space, sys};
 
 /// Zeros are looked for in blocks of this many bytes: what file systems allocate at least.
 const BLOCK: usize = 4096;
-/// The mark follows the bytes at this distance: how much a killed process may have to fetch again.
+/// The mark follows the bytes at this distance, and at least this often where they come slowly: how much a killed
+/// process may have to fetch again, and how far an observer lags behind.
 const MARK_EVERY: u64 = 4 << 20;
+const MARK_INTERVAL: Duration = Duration::from_millis(200);
 /// Bytes are made durable at this distance: how much a power cut may cost, and how short the wait at commit is.
 const SYNC_EVERY: u64 = 64 << 20;
 /// The first reservation of an image whose size is not known; each further one is half of what is written.
@@ -69,8 +72,8 @@ pub struct Writer {
     hasher: Option<Hasher>,
     /// `written` bytes of the image are in the file, of which `synced` are durable.
     mark: Mark,
-    /// What `mark.written` was when the mark was last stored.
-    marked: u64,
+    /// What `mark.written` was when the mark was last stored, and when that was.
+    marked: (u64, Instant),
     /// The size of the bytes' file: never less than `mark.written`.
     reserved: u64,
 }
@@ -88,7 +91,7 @@ enum Stage {
 
 impl Writer {
     pub(crate) fn claim(folders: Arc<Folders>, clock: Arc<dyn Clock>, id: &ImageId) -> Result<Self> {
-        let claimed = claim::claim(&folders, id)?;
+        let claimed = claim::claim(&folders, id, clock.now())?;
         let leftover = leftover(&claimed.bytes);
         Ok(Writer {
             folders,
@@ -100,7 +103,7 @@ impl Writer {
             expected: None,
             hasher: None,
             mark: Mark::default(),
-            marked: 0,
+            marked: (0, Instant::now()),
             reserved: 0,
         })
     }
@@ -129,7 +132,6 @@ impl Writer {
         self.leftover = None;
         self.stage = Stage::Filling;
         self.mark = Mark { size: announced.size, boot: sys::boot_id(), ..Mark::default() };
-        self.marked = 0;
         self.reserved = 0;
         sys::truncate(&self.claimed.bytes, 0).context("begin to fill", || self.path())?;
         self.set_expected(&announced);
@@ -210,7 +212,7 @@ impl Writer {
             sys::sync_data(&self.claimed.bytes).context("make durable", || self.path())?;
             self.mark.synced = end;
         }
-        if end - self.marked >= MARK_EVERY {
+        if end - self.marked.0 >= MARK_EVERY || self.marked.1.elapsed() >= MARK_INTERVAL {
             self.store_mark()?;
         }
         Ok(())
@@ -250,7 +252,7 @@ impl Writer {
 
     fn store_mark(&mut self) -> Result<()> {
         self.mark.store(&self.claimed.bytes).context("mark", || self.path())?;
-        self.marked = self.mark.written;
+        self.marked = (self.mark.written, Instant::now());
         self.claimed.refresh_sign(&self.folders, &self.id, self.clock.now());
         Ok(())
     }
@@ -285,7 +287,15 @@ impl Writer {
             Some(_) => tag::DIGEST,
             None => tag::COMPUTED_DIGEST,
         };
-        self.tag_image(key, &computed).context("tag", || self.path())?;
+        let tagged = self.tag_image(key, &computed).context("tag", || self.path());
+        // On a full file system there may be no block left for the tags: once more, with room made.
+        match tagged {
+            Err(error) if error.kind() == ErrorKind::StorageFull => {
+                space::relieve(&self.folders, &self.id, 1 << 20)?;
+                self.tag_image(key, &computed).context("tag", || self.path())?;
+            }
+            other => other?,
+        }
         self.stage = Stage::Verified;
         Ok(())
     }

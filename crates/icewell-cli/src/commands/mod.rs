@@ -24,19 +24,20 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use clap::Parser;
+use clap::error::ContextValue;
 
 use crate::args::{Cli, Command};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
+use crate::log;
 use crate::output::{Output, escape};
-use crate::{log, output};
 
 /// Does what `arguments` say, the name of the program first among them.
 pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => return explain(&error),
+        Err(error) => return explain(error),
     };
     let output = Output::new(cli.global.json, cli.global.quiet);
     run(&cli, &output).unwrap_or_else(|failure| {
@@ -48,16 +49,25 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
 }
 
 /// Help and version are what was asked for; anything else is wrong usage.
-fn explain(error: &clap::Error) -> Exit {
+fn explain(mut error: clap::Error) -> Exit {
     if !error.use_stderr() {
         let printed = error.print().and_then(|()| std::io::stdout().flush());
         return printed.map_or_else(|error| Failure::stdout(&error).exit(), |()| Exit::Done);
     }
+    // The arguments that it quotes may hold anything.
+    let quoted: Vec<_> = error.context().map(|(kind, value)| (kind, value.clone())).collect();
+    for (kind, value) in quoted {
+        match value {
+            ContextValue::String(text) => drop(error.insert(kind, ContextValue::String(escape(&text)))),
+            ContextValue::Strings(texts) => {
+                let texts = texts.iter().map(|text| escape(text)).collect();
+                error.insert(kind, ContextValue::Strings(texts));
+            }
+            _ => {}
+        }
+    }
     let text = error.render().to_string();
-    let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-    // Arguments are quoted in it, and may hold anything.
-    let lines: Vec<String> = text.split('\n').map(output::escape).collect();
-    writeln!(std::io::stderr(), "icewell: {}", lines.join("\n")).ok();
+    writeln!(std::io::stderr(), "icewell: {}", text.strip_prefix("error: ").unwrap_or(&text).trim_end()).ok();
     Exit::Usage
 }
 

@@ -62,9 +62,13 @@ pub(crate) fn run(args: &Args, context: &Context<'_>) -> Result {
         return Ok(Exit::Done);
     }
     let verb = if args.dry_run { "would prune" } else { "pruned" };
-    for image in &pruned.images {
-        output.say(&format!("{verb} {}: {}, used {}", image.id, size(image.size), ago(image.last_accessed)))?;
+    let told = |image: &PrunedImage| format!("{}: {}, used {}", image.id, size(image.size), ago(image.last_accessed));
+    let mut lines: Vec<String> = pruned.images.iter().map(told).collect();
+    lines.push(format!("{}, {}", count(pruned.files(), "image", "images"), size(pruned.bytes())));
+    for line in lines {
+        // Of a dry run the lines are all there is.
+        let line = format!("{verb} {line}");
+        if args.dry_run { output.print_line(&line)? } else { output.say(&line)? }
     }
-    output.say(&format!("{verb} {}, {}", count(pruned.files(), "image", "images"), size(pruned.bytes())))?;
     Ok(Exit::Done)
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use icewell_server::Config;
+use icewell_server::{Config, OnReady, Ready};
 
 use crate::args::Global;
 use crate::context::Context;
@@ -49,6 +49,35 @@ pub(crate) fn run(args: &Args, global: &Global, context: &Context<'_>) -> Result
     };
     let mut config = Config::new(dir, origin);
     settings.apply(&mut config);
+    config.on_ready = Some(OnReady(Box::new(tell_how_to_try)));
     icewell_server::serve(config)?;
     Ok(Exit::Done)
+}
+
+/// Tells a person at a terminal what to type next; a service's log says the same in its own way.
+fn tell_how_to_try(ready: &Ready) {
+    let Ready { listen, admin, origin } = ready;
+    eprintln!("icewell: serving {origin} on http://{listen}/");
+    match origin.strip_prefix("file://").map(Path::new) {
+        Some(folder) => match first_file(folder) {
+            Some(name) => {
+                eprintln!("icewell: try:  curl -sD- -o /dev/null http://{listen}/{name}   (twice: the second is a hit)")
+            }
+            None => eprintln!(
+                "icewell: try:  cp SOME.img {}/ && curl -sD- -o /dev/null http://{listen}/SOME.img",
+                folder.display()
+            ),
+        },
+        None => eprintln!("icewell: try:  curl -sD- -o /dev/null http://{listen}/PATH/OF/AN/IMAGE"),
+    }
+    if let Some(admin) = admin {
+        eprintln!("icewell: health and metrics on http://{admin}/ (healthz, readyz, metrics); see also: icewell ls");
+    }
+}
+
+/// A file of the folder that can be named in a URL as it is.
+fn first_file(folder: &Path) -> Option<String> {
+    let plain = |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
+    let files = std::fs::read_dir(folder).ok()?.flatten().filter(|entry| entry.path().is_file());
+    files.filter_map(|entry| entry.file_name().into_string().ok()).filter(plain).min()
 }

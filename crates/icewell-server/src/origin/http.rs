@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use reqwest::{Certificate, Client, Url};
 
 use super::{Answer, Ask, NoAnswer, Reach};
-use crate::error::Error;
+use crate::error::{Error, chain};
 
 /// A web server, or a folder of one.
 #[derive(Debug)]
@@ -77,15 +77,4 @@ fn client(reach: &Reach) -> Result<Client, Error> {
 fn no_answer(error: &reqwest::Error) -> NoAnswer {
     let status = if error.is_timeout() { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
     NoAnswer { status, reason: chain(error) }
-}
-
-/// An error with its sources.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(next) = source {
-        text = format!("{text}: {next}");
-        source = next.source();
-    }
-    text
 }

@@ -25,7 +25,6 @@ pub(crate) fn open_outside(path: &Path, access: Access) -> io::Result<File> {
         Access::Read => options.read(true),
         Access::Write => options.read(true).write(true).create(true).truncate(false),
     };
-    #[expect(clippy::disallowed_methods, reason = "this is the module for calls to the operating system")]
     options.custom_flags(libc::O_CLOEXEC).open(path)
 }
 

@@ -4,6 +4,8 @@
 //! folder or plants a symbolic link can lead a call elsewhere. Functions return the system's own error; the callers
 //! add operation and path. The few calls that have no safe wrapper are in [`raw`], the crate's only `unsafe`.
 
+#![allow(clippy::disallowed_methods, reason = "here is where the operating system is called")]
+
 mod dir;
 mod file;
 mod lock;

@@ -40,12 +40,12 @@ pub(crate) fn fill_is_locked<Fd: AsFd>(fd: Fd) -> io::Result<bool> {
     if result == 0 { Ok(lock.l_type != libc::F_UNLCK as libc::c_short) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Whether any process has this file open for writing, as a live Glance has the file it fills.
+/// Whether any process has this file open for writing, as a live Glance has the file it fills; none where the system
+/// does not tell: another owner's file, a file system without leases.
 ///
-/// A read lease is granted exactly when nobody has the file open for writing (`fcntl(2)`, `F_SETLEASE`). Where leases
-/// cannot be had (another owner's file, a file system without them) the answer is "yes": better a fill too few than
-/// a torn image. `fd` must be open for reading only.
-pub(crate) fn being_written<Fd: AsFd>(fd: Fd) -> bool {
+/// A read lease is granted exactly when nobody has the file open for writing (`fcntl(2)`, `F_SETLEASE`). `fd` must be
+/// open for reading only.
+pub(crate) fn being_written<Fd: AsFd>(fd: Fd) -> Option<bool> {
     let fd = fd.as_fd().as_raw_fd();
     // A writer that comes while the lease is ours makes the kernel send us a signal, by default the deadly SIGIO.
     // SIGURG is ignored by default.
@@ -55,11 +55,11 @@ pub(crate) fn being_written<Fd: AsFd>(fd: Fd) -> bool {
         libc::fcntl(fd, libc::F_SETLEASE, libc::F_RDLCK)
     };
     if result != 0 {
-        return true;
+        return (io::Error::last_os_error().raw_os_error() == Some(libc::EAGAIN)).then_some(true);
     }
     // SAFETY: as above.
     unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_UNLCK) };
-    false
+    Some(false)
 }
 
 /// `struct xattr_args` of `getxattrat(2)`.

@@ -1,0 +1,56 @@
+use crate::env::{TestEnv, run};
+
+#[test]
+fn a_file_of_settings_that_makes_no_sense_is_told_with_file_line_and_key() {
+    let env = TestEnv::new();
+    for (text, told) in [
+        ("max-size = 3", "icewell.toml, line 1, max-size: unknown field `max-size`, expected one of `dir`"),
+        ("\nmax_size = '10 gallons'", "icewell.toml, line 2, max_size: \"10 gallons\" is not a size"),
+        ("max_size = -1", "icewell.toml, line 1, max_size: invalid value: integer `-1`"),
+        ("idle_timeout = 'soon'", "icewell.toml, line 1, idle_timeout: \"soon\" is not a time"),
+        ("listen = 'here'", "icewell.toml, line 1, listen: "),
+        ("admin = 'on'", "icewell.toml, line 1, admin: "),
+        ("count = 'blocks'", "icewell.toml, line 1, count: unknown variant `blocks`"),
+        ("serve_stale = 'yes'", "icewell.toml, line 1, serve_stale: invalid type"),
+        ("log_format = 'xml'", "icewell.toml, line 1, log_format: unknown variant `xml`"),
+        ("max_connections = 1\nmax_connections = 2", "icewell.toml, line 2, max_connections: duplicate key"),
+        ("dir = ", "icewell.toml, line 1, dir: "),
+    ] {
+        env.file("icewell.toml", text);
+        env.run(&["serve", "--config", "icewell.toml"]).exits(2).tells(told);
+    }
+    env.run(&["serve", "--config", "nowhere"]).exits(2).tells("nowhere: cannot be read: No such file");
+}
+
+#[test]
+fn options_and_environment_that_make_no_sense() {
+    let env = TestEnv::new();
+    for (option, variable) in [
+        ("--max-size", "ICEWELL_MAX_SIZE"),
+        ("--listen", "ICEWELL_LISTEN"),
+        ("--admin", "ICEWELL_ADMIN"),
+        ("--stall-time", "ICEWELL_STALL_TIME"),
+        ("--count", "ICEWELL_COUNT"),
+        ("--log-format", "ICEWELL_LOG_FORMAT"),
+    ] {
+        env.run(&["serve", option, "nonsense"]).exits(2).tells(option);
+        let mut command = env.command(&["serve"]);
+        command.env(variable, "nonsense");
+        run(command, b"").exits(2).tells(option);
+    }
+}
+
+#[test]
+fn an_option_hides_the_environment() {
+    let env = TestEnv::new();
+    env.file("icewell.toml", "wrong = 1");
+    let mut command = env.command(&["serve", "--max-size", "1GiB", "--config", "icewell.toml"]);
+    command.env("ICEWELL_MAX_SIZE", "nonsense");
+    run(command, b"").exits(2).tells("unknown field `wrong`");
+}
+
+#[test]
+fn an_origin_that_makes_no_sense_is_wrong_usage() {
+    let env = TestEnv::new();
+    env.run(&["serve", "--origin", "gopher://example.org/"]).exits(2);
+}

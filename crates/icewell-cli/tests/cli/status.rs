@@ -1,0 +1,54 @@
+use icewell::{Announced, Limit};
+
+use crate::env::{TestEnv, id_of, keys};
+
+#[test]
+fn everything_in_one_object() {
+    let env = TestEnv::new();
+    env.image("a", "hello");
+    env.image("b", "hi");
+    env.ok(&["get", "a", "copy"]);
+    env.ok(&["get", "b", "copy"]);
+    env.ok(&["pin", "a"]);
+    env.ok(&["queue", "x", "y", "z"]);
+    env.invalid("bad", "why");
+    let cache = env.cache();
+    cache.set_limit(Limit { max_size: 1 << 20, ..Limit::default() }).unwrap();
+    let mut fill = cache.write(&id_of("fill")).unwrap();
+    fill.start(Announced { size: Some(1000), ..Announced::default() }).unwrap();
+
+    let status = env.json(&["status"]);
+    assert_eq!(keys(&status), ["dir", "file_system", "images", "incomplete", "invalid", "limit", "origin", "queued"]);
+    assert_eq!(status["dir"], env.dir().to_str().unwrap());
+    assert_eq!(status["origin"], serde_json::Value::Null);
+    let images = &status["images"];
+    assert_eq!(keys(images), ["allocated", "count", "hits", "pinned", "size"]);
+    assert_eq!((&images["count"], &images["size"]), (&2.into(), &7.into()));
+    assert_eq!((&images["hits"], &images["pinned"]), (&2.into(), &1.into()));
+    assert_eq!((&status["incomplete"]["count"], &status["incomplete"]["active"]), (&1.into(), &1.into()));
+    assert_eq!(status["incomplete"]["fills"][0]["image_id"], "fill");
+    assert_eq!((&status["invalid"]["count"], &status["invalid"]["size"]), (&1.into(), &3.into()));
+    assert_eq!(status["queued"], 3);
+    assert_eq!((&status["limit"]["max_size"], &status["limit"]["count"]), (&(1 << 20).into(), &"size".into()));
+    assert_eq!(status["limit"]["used"], 7 + 3 + 1000);
+    assert!(status["file_system"]["available"].as_u64().unwrap() <= status["file_system"]["total"].as_u64().unwrap());
+
+    let text = env.ok(&["status"]);
+    for line in [
+        "cached:        2 images, 7 B, ",
+        "hits:          2\n",
+        "  fill: 0 B of 1000 B (0 %), last written ",
+        "queued:        3\n",
+        "limit:         1010 B of 1.00 MiB used, counting sizes\n",
+    ] {
+        assert!(text.contains(line), "{line:?} not in {text}");
+    }
+}
+
+#[test]
+fn the_origin_it_is_bound_to() {
+    let env = TestEnv::new();
+    env.cache().bind_origin("https://example.org/images", icewell::Adoption::Refused).unwrap();
+    assert_eq!(env.json(&["status"])["origin"], "https://example.org/images");
+    assert!(env.ok(&["status"]).contains("origin:        https://example.org/images\n"));
+}
