@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::attrs::{Identity, Tagged};
 use crate::entry::{self, Image};
@@ -24,6 +24,9 @@ pub struct Reader {
     clock: Arc<dyn Clock>,
     image: Image,
     file: File,
+    /// Held while hits are counted: the file's lock belongs to its open file description, which the threads that share
+    /// this reader share too.
+    counting: Mutex<()>,
 }
 
 impl Reader {
@@ -40,7 +43,7 @@ impl Reader {
             Identity::Untagged | Identity::Another | Identity::Claim => return Err(not_cached()),
         }
         let image = Image::read(id.clone(), &stat, &tags);
-        Ok(Reader { folders, clock, image, file })
+        Ok(Reader { folders, clock, image, file, counting: Mutex::default() })
     }
 
     /// What was known of the image when it was opened.
@@ -66,6 +69,7 @@ impl Reader {
     /// Counts several at once. Exact under any number of Icewell's threads and processes; a removed image's are lost
     /// with it, which is no error.
     pub fn count_hits(&self, hits: u64) -> Result<()> {
+        let _alone = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
         let counted = sys::hold_file(&self.file, || {
             let before = Tagged::File(&self.file).hits();
             sys::set_tag(&self.file, tag::HITS, before.saturating_add(hits).to_string().as_bytes())
