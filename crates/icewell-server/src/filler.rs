@@ -16,8 +16,8 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::header::{
-    CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    RANGE, VIA,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, SET_COOKIE, VIA,
 };
 use http::{Method, StatusCode};
 use icewell::{Announced, Commit, ErrorKind, Observed, Observer, Writer};
@@ -513,13 +513,27 @@ fn uncached(why: &'static str, answer: Option<Answer>, error: Option<&icewell::E
     End::Uncached { why, answer: Arc::new(Mutex::new(answer)) }
 }
 
-/// Keeps an answer that is not the image for all who wait; one too long to keep is passed to the first.
+/// Keeps an answer that is not the image for all who wait. One that is too long to keep is passed to the first, and an
+/// error of the server, which is remembered, loses its text instead.
 async fn refused(answer: Answer) -> End {
-    let Answer { status, headers, mut body } = answer;
+    let Answer { status, mut headers, mut body } = answer;
+    if status == StatusCode::NOT_MODIFIED {
+        return broken(NoAnswer { status: StatusCode::BAD_GATEWAY, reason: "a 304 to no condition".into() });
+    }
+    // Several clients get it, so it must not tell one of them another's session.
+    headers.remove(SET_COOKIE);
     let mut kept = BytesMut::new();
     while let Some(piece) = body.next().await {
         match piece {
             Ok(piece) if kept.len() + piece.len() <= MAX_REFUSAL => kept.extend_from_slice(&piece),
+            Ok(_) if status.is_server_error() => {
+                for name in [CONTENT_LENGTH, CONTENT_ENCODING] {
+                    headers.remove(name);
+                }
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+                kept = BytesMut::from(&*format!("{status}: the origin failed\n"));
+                break;
+            }
             Ok(_) => return uncached("long-refusal", None, None),
             Err(error) => return broken(NoAnswer { status: StatusCode::BAD_GATEWAY, reason: error.to_string() }),
         }
