@@ -6,9 +6,11 @@
 
 mod fixture;
 
+mod bad_origins;
 mod conditional;
 mod freshness;
 mod herd;
 mod hit_and_miss;
 mod hits;
+mod limit;
 mod ranges;
