@@ -113,7 +113,12 @@ impl Tagged<'_> {
 
     /// What the tags say of this file's being the cached image `id`.
     pub(crate) fn identity(&self, id: &ImageId) -> io::Result<Identity> {
-        Ok(match self.raw(tag::IMAGE_ID)? {
+        let named = match self.raw(tag::IMAGE_ID) {
+            // Longer than any ID of ours.
+            Err(error) if error.raw_os_error() == Some(libc::ERANGE) => return Ok(Identity::Another),
+            other => other?,
+        };
+        Ok(match named {
             Some(value) if value == id.as_str().as_bytes() => Identity::Itself,
             Some(_) => Identity::Another,
             None if self.raw(tag::CLAIM)?.is_some() => Identity::Claim,
@@ -180,7 +185,7 @@ pub(crate) fn set_cut_to_fit<Fd: AsFd + Copy>(file: Fd, key: &str, text: &str) -
     }
 }
 
-fn does_not_fit(error: &io::Error) -> bool {
+pub(crate) fn does_not_fit(error: &io::Error) -> bool {
     // setxattr(2): ENOSPC and EDQUOT for the file system's room, E2BIG and ERANGE for one value's length.
     [libc::ENOSPC, libc::EDQUOT, libc::E2BIG, libc::ERANGE].map(Some).contains(&error.raw_os_error())
 }

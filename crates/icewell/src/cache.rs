@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::warn;
+
 use crate::attrs::{self, Metadata, Tagged};
 use crate::binding::Adoption;
 use crate::clean::Cleaned;
@@ -175,7 +177,7 @@ impl Cache {
     }
 
     /// Copies a cached image to the file `to`, over what it holds: sharing blocks where the file system can, else with
-    /// its holes. Tells `progress` the bytes of each step. Counts as a hit.
+    /// its holes. Tells `progress` the bytes of each step. Counts as a hit, if this user may count it.
     ///
     /// # Errors
     ///
@@ -183,7 +185,10 @@ impl Cache {
     pub fn copy_out(&self, id: &ImageId, to: &Path, progress: &mut dyn FnMut(u64)) -> Result<Copied> {
         let reader = self.read(id)?;
         let copied = copy::copy_out(&reader, to, progress)?;
-        reader.count_hit()?;
+        // The copy is whole, and whoever may read an image need not be somebody who may tag it.
+        if let Err(error) = reader.count_hit() {
+            warn!(image_id = %id, %error, "the hit is not counted");
+        }
         Ok(copied)
     }
 
@@ -194,7 +199,7 @@ impl Cache {
     ///
     /// [`ErrorKind::NotCached`].
     pub fn verify(&self, id: &ImageId, progress: &mut dyn FnMut(u64)) -> Result<Verdict> {
-        verify::verify(&self.folders, &self.read(id)?, progress)
+        verify::verify(&self.folders, &self.read(id)?, self.clock.now(), progress)
     }
 
     /// Keeps `metadata` with a cached image in the place of what was kept. Whether it is cached.

@@ -12,7 +12,7 @@ use crate::folders::Folders;
 use crate::image_id::ImageId;
 use crate::layout::tag;
 use crate::sys::{self, Kind};
-use crate::{attrs, publish};
+use crate::{attrs, lock, publish};
 
 /// An image claimed: the bytes' file with the fill lock on it.
 #[derive(Debug)]
@@ -29,8 +29,12 @@ pub(crate) struct Claimed {
 ///
 /// [`ErrorKind::AlreadyCached`]; [`ErrorKind::InProgress`] where another Icewell or a live Glance fills it.
 pub(crate) fn claim(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<Claimed> {
-    let bytes = File::from(lock_bytes(folders, id)?);
-    let claimed = check_not_cached(folders, id, now).and_then(|()| put_sign(folders, id)).and_then(|sign| {
+    let bytes = {
+        // Whoever removes abandoned fills holds the space lock from the look at the fill's lock to the removal.
+        let _held = lock::space(folders)?;
+        File::from(lock_bytes(folders, id)?)
+    };
+    let claimed = check_not_cached(folders, id, now).and_then(|()| put_sign(folders, id, now)).and_then(|sign| {
         // A Glance may have committed between the first look and the sign.
         check_not_cached(folders, id, now).inspect_err(|_| drop(remove_sign(folders, id, sign))).map(|()| sign)
     });
@@ -47,7 +51,25 @@ pub(crate) fn claim(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<
     }
 }
 
+/// A process forked during the fill shares the open file description: closing ours would not free the claim.
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        sys::unlock_fill(&self.bytes);
+    }
+}
+
 impl Claimed {
+    /// Whether the bytes still have their name. Who removed it may have let another begin anew under it.
+    pub(crate) fn check_named(&self, folders: &Folders, id: &ImageId) -> Result<()> {
+        let path = || folders.fills.path_of(id.as_str());
+        let named = folders.fills.stat(OsStr::new(id.as_str())).context("look at", path)?;
+        let ours = sys::stat(&self.bytes).context("look at", path)?;
+        if named.is_some_and(|named| named.inode == ours.inode) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Io, "find", path()).with_detail("somebody removed it during the fill"))
+    }
+
     /// Takes the sign away. The lock goes with the bytes' file.
     pub(crate) fn remove_sign(&self, folders: &Folders, id: &ImageId) -> Result<()> {
         remove_sign(folders, id, self.sign)
@@ -85,7 +107,9 @@ fn lock_bytes(folders: &Folders, id: &ImageId) -> Result<OwnedFd> {
 
 fn check_not_cached(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<()> {
     let path = || folders.root.path_of(id.as_str());
-    let Some((fd, stat)) = folders.root.open_file(id.as_str()).context("open", path)? else { return Ok(()) };
+    let Some((fd, stat)) = folders.root.open_file(id.as_str()).context("open", path)? else {
+        return publish::check_not_in_the_way(folders, id);
+    };
     match attrs::Tagged::File(&fd).identity(id).context("read the tags of", path)? {
         attrs::Identity::Untagged if entry::is_unsettled(&fd, &stat, now) => {
             Err(Error::new(ErrorKind::InProgress, "fill", path()))
@@ -99,13 +123,17 @@ fn check_not_cached(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<
 
 /// Puts our sign into `incomplete/`. The caller holds the fill lock, so a sign that is there already was left behind. A
 /// fill that somebody else left there is set aside: nobody has it open for writing, so nobody goes on with it.
-fn put_sign(folders: &Folders, id: &ImageId) -> Result<(u32, u32, u64)> {
+fn put_sign(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<(u32, u32, u64)> {
     let name = id.as_str();
     let path = || folders.incomplete.path_of(name);
     loop {
         match folders.incomplete.create_file(name) {
             Ok(fd) => {
-                sys::set_tag(&fd, tag::CLAIM, b"1").context("mark", path)?;
+                if let Err(error) = sys::set_tag(&fd, tag::CLAIM, b"1") {
+                    // Unmarked it would be taken for somebody else's fill, for ever.
+                    folders.incomplete.unlink(OsStr::new(name)).ok();
+                    return Err(Error::io("mark", path(), error));
+                }
                 return Ok(sys::stat(&fd).context("look at", path)?.inode);
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -113,7 +141,7 @@ fn put_sign(folders: &Folders, id: &ImageId) -> Result<(u32, u32, u64)> {
         }
         match entry::claim(folders, id)? {
             Claim::Written => return Err(Error::new(ErrorKind::InProgress, "fill", path())),
-            Claim::Left => publish::invalidate(folders, &folders.incomplete, id, "incomplete fetch")?,
+            Claim::Left => publish::invalidate(folders, &folders.incomplete, id, "incomplete fetch", now)?,
             // Made anew, not taken over: a Glance may still hold what it opened.
             Claim::Ours => drop(folders.incomplete.unlink(OsStr::new(name)).context("remove", path)?),
             Claim::Absent => {

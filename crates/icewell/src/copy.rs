@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::reader::Reader;
 use crate::sys::{self, Access};
 
@@ -28,7 +28,11 @@ const STEP: usize = 8 << 20;
 pub(crate) fn copy_out(reader: &Reader, to: &Path, progress: &mut dyn FnMut(u64)) -> Result<Copied> {
     let path = || to.to_owned();
     let target = sys::open_outside(to, Access::Write).context("open", path)?;
-    if sys::stat(&target).context("look at", path)?.kind != sys::Kind::File {
+    let there = sys::stat(&target).context("look at", path)?;
+    if there.inode == sys::stat(reader.file()).context("look at", path)?.inode {
+        return Err(Error::new(ErrorKind::Io, "write", to).with_detail("it is the cached image itself"));
+    }
+    if there.kind != sys::Kind::File {
         return copy_plain(reader, &target, progress).context("write", path).map(|()| Copied::Plain);
     }
     sys::truncate(&target, 0).context("empty", path)?;

@@ -1,8 +1,11 @@
 //! What one file tells us: a cached image, a fill under way, a failed one.
 
 use std::ffi::OsStr;
+use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime};
+
+use tracing::warn;
 
 use crate::attrs::{Identity, Metadata, Tagged};
 use crate::digest::Digest;
@@ -59,7 +62,14 @@ impl Image {
 /// Whether a file in DIR is the cached image its name says. Glance's own files have no tags of ours and are.
 fn bears_its_name(folders: &Folders, id: &ImageId) -> Result<bool> {
     let tags = Tagged::Name(&folders.root, OsStr::new(id.as_str()));
-    let identity = tags.identity(id).context("read the tags of", || folders.root.path_of(id.as_str()))?;
+    let identity = match tags.identity(id) {
+        // One file that we may not read must not cost the sight of all others; nobody can be served it either.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            warn!(image_id = %id, %error, "the file may not be read and is passed over");
+            return Ok(false);
+        }
+        other => other.context("read the tags of", || folders.root.path_of(id.as_str()))?,
+    };
     Ok(matches!(identity, Identity::Itself | Identity::Untagged))
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layout::{self, tag};
@@ -29,14 +29,8 @@ impl Folders {
     /// That the file system keeps user tags is tried by writing the format's version on DIR, which has to be done
     /// anyway: so there is no probe that could be left behind.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let made = sys::create_dir_all(path).context("make the cache directory", || path.into())?;
-        let root = Dir::open(path).context("open the cache directory", || path.into())?;
-        if let Err(error) = check_version(&root) {
-            if made {
-                remove_empty(path);
-            }
-            return Err(error);
-        }
+        let mut made = Vec::new();
+        let root = open_root(path, &mut made).inspect_err(|_| sys::remove_made(&made))?;
         let folder = |parent: &Dir, name| {
             parent.open_or_make_dir(name).context("open the cache's folder", || parent.path_of(name))
         };
@@ -57,6 +51,13 @@ impl Folders {
     pub(crate) fn set_root_tag(&self, key: &str, value: &str) -> Result<()> {
         sys::set_tag(&self.root, key, value.as_bytes()).context("set a tag of", || self.root.path().into())
     }
+}
+
+fn open_root(path: &Path, made: &mut Vec<PathBuf>) -> Result<Dir> {
+    sys::create_dir_all(path, made).context("make the cache directory", || path.into())?;
+    let root = Dir::open(path).context("open the cache directory", || path.into())?;
+    check_version(&root)?;
+    Ok(root)
 }
 
 fn check_version(root: &Dir) -> Result<()> {
@@ -94,9 +95,4 @@ fn tags_refused(root: &Dir, error: io::Error) -> Error {
         "it lies on {file_system}; mount it with the option user_xattr, or choose a directory on ext4, XFS, btrfs, or \
          tmpfs since Linux 6.6"
     ))
-}
-
-fn remove_empty(path: &Path) {
-    #[expect(clippy::disallowed_methods, reason = "undoes create_dir_all, on the path that the caller gave")]
-    std::fs::remove_dir(path).ok();
 }

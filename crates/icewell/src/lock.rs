@@ -3,12 +3,13 @@
 //! | lock | what it is | held |
 //! |---|---|---|
 //! | fill | write lock of the open file description of `incomplete/.icewell/ID` | as long as the [`Writer`] lives |
-//! | space | `flock` of DIR | while bytes are counted, room is made and a fill grows; while one prunes or cleans |
+//! | space | `flock` of DIR | while bytes are counted, room is made and a fill grows; while one prunes or cleans; while a fill lock is taken |
 //! | queue | `flock` of `queue/` | while an entry is added or removed |
 //! | image | `flock` of a cached image | while its hits are counted |
 //!
-//! They are taken in this order and never in another; nobody takes two of one kind. Only the fill lock is held for
-//! long, and nobody waits for it: who finds it taken is told "in progress". All of them belong to open file
+//! Nobody takes two of one kind. Only the fill lock is held for long, and nobody waits for it: who finds it taken is
+//! told "in progress"; so it may be taken under the space lock, and the space lock under it. Of those that are waited
+//! for nobody takes one while holding another. All of them belong to open file
 //! descriptions, so they exclude threads and processes alike, and a process that dies gives them back at once.
 //!
 //! **Fill.** It lies on the bytes, where no Glance ever writes, not on the claim `incomplete/ID`, which is only the sign
@@ -19,7 +20,8 @@
 //!
 //! **Space.** A fill's reservation is the size of its file: it is made as large as the image before the first byte is
 //! written. So the sum of the sizes under DIR is always the sum of what is there and what was promised, for every
-//! process that looks, and a crash leaves nothing to undo. The lock makes "count, remove, grow" one step.
+//! process that looks, and a crash leaves nothing to undo. The lock makes "count, remove, grow" one step. A fill lock is
+//! taken under it as well: who removes a fill that nobody holds does so before anybody can get hold of it.
 //!
 //! **Queue.** It gives each entry a later time than the one before, also within one tick of the clock. Of two callers
 //! who queue the same image the exclusive creation of the file decides, not the lock.

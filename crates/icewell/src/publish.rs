@@ -4,15 +4,16 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::time::SystemTime;
 
 use tracing::{info, warn};
 
 use crate::attrs::{self, Identity, Tagged};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
 use crate::layout::tag;
-use crate::sys::{self, Dir};
+use crate::sys::{self, Dir, SetTime};
 
 /// How a commit ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub enum Commit {
 /// Bytes and tags reach the disk before the name does, and the name before this returns: after a crash at any instant
 /// there is the fill or the image, whole. What stands under the name is never replaced if it is a cached image. What
 /// is none (another image that somebody moved there, or our own claim that a Glance committed) goes to `invalid/`.
-pub(crate) fn commit(folders: &Folders, id: &ImageId, fill: &File) -> Result<Commit> {
+pub(crate) fn commit(folders: &Folders, id: &ImageId, fill: &File, now: SystemTime) -> Result<Commit> {
     let name = id.as_str();
     let path = || folders.root.path_of(name);
     sys::sync(fill).context("make durable", || folders.fills.path_of(name))?;
@@ -38,6 +39,7 @@ pub(crate) fn commit(folders: &Folders, id: &ImageId, fill: &File) -> Result<Com
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => return other.context("commit", path).map(|()| Commit::Stored),
         }
+        check_not_in_the_way(folders, id)?;
         let there = Tagged::Name(&folders.root, OsStr::new(name)).identity(id).context("read the tags of", path)?;
         match there {
             Identity::Itself | Identity::Untagged => {
@@ -45,8 +47,10 @@ pub(crate) fn commit(folders: &Folders, id: &ImageId, fill: &File) -> Result<Com
                 folders.fills.unlink(OsStr::new(name)).context("remove", || folders.fills.path_of(name))?;
                 return Ok(Commit::AlreadyThere);
             }
-            Identity::Another => invalidate(folders, &folders.root, id, "its tag names another image")?,
-            Identity::Claim => invalidate(folders, &folders.root, id, "it is a claim and was committed by another")?,
+            Identity::Another => invalidate(folders, &folders.root, id, "its tag names another image", now)?,
+            Identity::Claim => {
+                invalidate(folders, &folders.root, id, "it is a claim and was committed by another", now)?;
+            }
         }
     }
     folders.root.sync().context("make durable", path)?;
@@ -54,11 +58,26 @@ pub(crate) fn commit(folders: &Folders, id: &ImageId, fill: &File) -> Result<Com
     Ok(Commit::Stored)
 }
 
-/// Moves `id` from a folder to `invalid/`, over an earlier one, and notes why on it.
-pub(crate) fn invalidate(folders: &Folders, from: &Dir, id: &ImageId, why: &str) -> Result<()> {
+/// A folder, a link or the like under the image's name is not ours to replace or to remove.
+pub(crate) fn check_not_in_the_way(folders: &Folders, id: &ImageId) -> Result<()> {
+    let path = || folders.root.path_of(id.as_str());
+    let there = folders.root.stat(OsStr::new(id.as_str())).context("look at", path)?;
+    if there.is_some_and(|stat| stat.kind != sys::Kind::File) {
+        let error = Error::new(ErrorKind::Io, "cache", path());
+        return Err(error.with_detail("something that is not a regular file is in the way; remove it"));
+    }
+    Ok(())
+}
+
+/// Moves `id` from a folder to `invalid/`, over an earlier one, and notes why and when on it: the grace until it is
+/// reaped begins now, not when it was written.
+pub(crate) fn invalidate(folders: &Folders, from: &Dir, id: &ImageId, why: &str, now: SystemTime) -> Result<()> {
     let name = id.as_str();
     if let Some((fd, _)) = from.open_file(name).context("open", || from.path_of(name))? {
-        note_error(fd, name, why);
+        note_error(&fd, name, why);
+        if let Err(error) = sys::set_times(&fd, SetTime::Keep, SetTime::To(now)) {
+            warn!(name, %error, "the time of the failure cannot be noted");
+        }
     }
     from.rename(name, &folders.invalid).context("set aside", || from.path_of(name))?;
     warn!(image_id = %id, why, "moved to invalid");

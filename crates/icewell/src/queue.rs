@@ -36,7 +36,7 @@ pub(crate) fn add(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<bo
     };
     let last = sys::get_tag(&folders.queue, tag::LAST_QUEUED).context("read a tag of", path)?;
     let last = last.and_then(|last| time::from_tag(str::from_utf8(&last).ok()?));
-    let since = last.map_or(now, |last| now.max(last + Duration::from_nanos(1)));
+    let since = last.and_then(|last| last.checked_add(Duration::from_nanos(1))).map_or(now, |next| now.max(next));
     sys::set_times(&file, SetTime::To(since), SetTime::To(since)).context("date", path)?;
     sys::set_tag(&folders.queue, tag::LAST_QUEUED, time::to_tag(since).as_bytes()).context("date", path)?;
     folders.queue.sync().context("make durable", path)?;

@@ -24,8 +24,8 @@ pub struct Reader {
     clock: Arc<dyn Clock>,
     image: Image,
     file: File,
-    /// Held while hits are counted: the file's lock belongs to its open file description, which the threads that share
-    /// this reader share too.
+    /// Held while a hit is counted: threads that share this reader share its open file description, and with it the
+    /// lock that keeps others out.
     counting: Mutex<()>,
 }
 
@@ -43,7 +43,7 @@ impl Reader {
             Identity::Untagged | Identity::Another | Identity::Claim => return Err(not_cached()),
         }
         let image = Image::read(id.clone(), &stat, &tags);
-        Ok(Reader { folders, clock, image, file, counting: Mutex::default() })
+        Ok(Reader { folders, clock, image, file, counting: Mutex::new(()) })
     }
 
     /// What was known of the image when it was opened.
@@ -69,11 +69,12 @@ impl Reader {
     /// Counts several at once. Exact under any number of Icewell's threads and processes; a removed image's are lost
     /// with it, which is no error.
     pub fn count_hits(&self, hits: u64) -> Result<()> {
-        let _alone = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
+        let counting = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
         let counted = sys::hold_file(&self.file, || {
             let before = Tagged::File(&self.file).hits();
             sys::set_tag(&self.file, tag::HITS, before.saturating_add(hits).to_string().as_bytes())
         });
+        drop(counting);
         counted.context("count a hit of", || self.path())?;
         self.touch()
     }

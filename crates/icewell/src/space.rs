@@ -181,12 +181,11 @@ pub(crate) fn reserve(folders: &Folders, id: &ImageId, file: &File, size: u64) -
     let path = || folders.fills.path_of(id.as_str());
     let _held = lock::space(folders)?;
     let reserved = sys::stat(file).context("look at", path)?.size;
-    if size > reserved {
-        let limit = limit(folders)?;
-        if !make_room(folders, limit, size - reserved, Some(id))? {
-            return Err(Error::new(ErrorKind::NoRoom, "reserve room for", path())
-                .with_detail(format!("{size} bytes, and the limit is {}", limit.max_size)));
-        }
+    let limit = limit(folders)?;
+    // Also where the fill does not grow: the limit may have been lowered since it began.
+    if !make_room(folders, limit, size.saturating_sub(reserved), Some(id))? {
+        return Err(Error::new(ErrorKind::NoRoom, "reserve room for", path())
+            .with_detail(format!("{size} bytes, and the limit is {}", limit.max_size)));
     }
     sys::truncate(file, size).context("reserve room for", path)
 }
@@ -203,11 +202,10 @@ pub(crate) fn relieve(folders: &Folders, filling: &ImageId, bytes: u64) -> Resul
     let mut found = Vec::new();
     count(folders, |folder, file| found.push((folder, file)))?;
     let candidates = candidates(folders, found, Count::Allocated, Some(filling))?;
-    remove(
-        folders,
-        evict::plan(candidates, bytes, |candidate| is_pinned(folders, candidate)),
-        "the file system is full",
-    )
+    let plan = evict::plan(candidates, bytes, |candidate| is_pinned(folders, candidate));
+    // Less than was asked for may still be enough for the next write.
+    let some = !plan.victims.is_empty();
+    remove(folders, Plan { enough: some, ..plan }, "the file system is full")
 }
 
 fn make_room(folders: &Folders, limit: Limit, more: u64, filling: Option<&ImageId>) -> Result<bool> {

@@ -1,6 +1,7 @@
 //! Verify: whether a cached image still is what it was.
 
 use std::io;
+use std::time::SystemTime;
 
 use crate::digest::{Digest, Hasher};
 use crate::error::{Context, Result};
@@ -24,7 +25,12 @@ pub enum Verdict {
 }
 
 /// Reads the whole image and compares; tells `progress` the bytes of each step. The read counts as no use.
-pub(crate) fn verify(folders: &Folders, reader: &Reader, progress: &mut dyn FnMut(u64)) -> Result<Verdict> {
+pub(crate) fn verify(
+    folders: &Folders,
+    reader: &Reader,
+    now: SystemTime,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Verdict> {
     let image = reader.image();
     let (expected, vouched) = match (&image.digest, &image.computed_digest) {
         (Some(digest), _) => (digest, true),
@@ -37,7 +43,7 @@ pub(crate) fn verify(folders: &Folders, reader: &Reader, progress: &mut dyn FnMu
         Ok(actual) => format!("verify: the digest was {expected} and is {actual}"),
         Err(error) => format!("verify: cannot be read: {error}"),
     };
-    set_aside(folders, reader, &why)?;
+    set_aside(folders, reader, &why, now)?;
     Ok(Verdict::Corrupt(why))
 }
 
@@ -57,14 +63,14 @@ fn compute(reader: &Reader, expected: &Digest, progress: &mut dyn FnMut(u64)) ->
 }
 
 /// Moves the image to `invalid/`, unless another file has its name by now.
-fn set_aside(folders: &Folders, reader: &Reader, why: &str) -> Result<()> {
+fn set_aside(folders: &Folders, reader: &Reader, why: &str, now: SystemTime) -> Result<()> {
     let id = &reader.image().id;
     let path = || folders.root.path_of(id.as_str());
     let _held = lock::space(folders)?;
     let read = sys::stat(reader.file()).context("look at", path)?;
     let named = folders.root.stat(id.as_str().as_ref()).context("look at", path)?;
     if named.is_some_and(|named| named.inode == read.inode) {
-        publish::invalidate(folders, &folders.root, id, why)?;
+        publish::invalidate(folders, &folders.root, id, why, now)?;
     }
     Ok(())
 }

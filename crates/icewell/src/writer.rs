@@ -85,6 +85,8 @@ enum Stage {
     Filling,
     /// Whole and right; only the name is missing.
     Verified,
+    /// A write failed half-way, or the image is wrong: it may be kept, but never be committed.
+    Failed,
     /// Committed, rolled back, suspended or released: nothing is left to do on drop.
     Done,
 }
@@ -135,8 +137,9 @@ impl Writer {
         self.reserved = 0;
         sys::truncate(&self.claimed.bytes, 0).context("begin to fill", || self.path())?;
         self.set_expected(&announced);
-        attrs::set_metadata(&self.claimed.bytes, &announced.metadata).context("tag", || self.path())?;
+        // The mark first: without it there is no fill, without the metadata there is.
         self.store_mark()?;
+        attrs::set_metadata(&self.claimed.bytes, &announced.metadata).context("tag", || self.path())?;
         if let Some(size) = announced.size
             && let Err(error) = self.reserve(size)
         {
@@ -154,10 +157,8 @@ impl Writer {
     ///
     /// As [`start`](Writer::start); and where the bytes cannot be read: then `start` again from the first byte.
     pub fn resume(&mut self, announced: Announced) -> Result<()> {
-        let length = self.leftover.take().map_or(0, |leftover| leftover.length);
-        if length == 0 {
-            return self.start(announced);
-        }
+        let Some(leftover) = self.leftover.take() else { return self.start(announced) };
+        let length = leftover.length;
         self.stage = Stage::Filling;
         // What lies beyond may be garbage; cut off and made anew it is zeros, which the holes rely on.
         sys::truncate(&self.claimed.bytes, length).context("resume", || self.path())?;
@@ -170,10 +171,15 @@ impl Writer {
         attrs::set_metadata(&self.claimed.bytes, &announced.metadata).context("tag", || self.path())?;
         self.mark = Mark { written: length, synced: 0, size: announced.size, boot: sys::boot_id() };
         self.store_mark()?;
-        match announced.size {
-            Some(size) => self.reserve(size.max(length)),
-            None => Ok(()),
+        if let Some(size) = announced.size
+            && let Err(error) = self.reserve(size.max(length))
+        {
+            // Nothing was added: what was left stays as it was.
+            self.stage = Stage::Claimed;
+            self.leftover = Some(leftover);
+            return Err(error);
         }
+        Ok(())
     }
 
     fn set_expected(&mut self, announced: &Announced) {
@@ -191,9 +197,18 @@ impl Writer {
     /// grows out of the limit; [`ErrorKind::StorageFull`]. After an error the image can only be rolled back or
     /// suspended.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        if self.stage == Stage::Claimed {
-            self.start(Announced::default())?;
+        match self.stage {
+            Stage::Claimed => self.start(Announced::default())?,
+            Stage::Verified => return Err(self.refuse("add to", "it is verified already")),
+            _ => self.check_not_failed("add to")?,
         }
+        let stage = std::mem::replace(&mut self.stage, Stage::Failed);
+        self.append(bytes)?;
+        self.stage = stage;
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
         let end = self.mark.written.saturating_add(bytes.len() as u64);
         match self.mark.size {
             Some(size) if end > size => {
@@ -235,6 +250,17 @@ impl Writer {
         Ok(())
     }
 
+    fn check_not_failed(&self, operation: &'static str) -> Result<()> {
+        match self.stage {
+            Stage::Failed => Err(self.refuse(operation, "it has failed already")),
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse(&self, operation: &'static str, why: &str) -> Error {
+        Error::new(ErrorKind::Io, operation, self.path()).with_detail(why)
+    }
+
     fn reserve(&mut self, size: u64) -> Result<()> {
         space::reserve(&self.folders, &self.id, &self.claimed.bytes, size)?;
         self.reserved = size;
@@ -251,7 +277,16 @@ impl Writer {
     }
 
     fn store_mark(&mut self) -> Result<()> {
-        self.mark.store(&self.claimed.bytes).context("mark", || self.path())?;
+        let bytes = &self.claimed.bytes;
+        let stored = self.mark.store(bytes).or_else(|error| {
+            if !attrs::does_not_fit(&error) {
+                return Err(error);
+            }
+            // It has grown by a digit, and the metadata left no room for that.
+            attrs::set_metadata(bytes, &Metadata::default())?;
+            self.mark.store(bytes)
+        });
+        stored.context("mark", || self.path())?;
         self.marked = (self.mark.written, Instant::now());
         self.claimed.refresh_sign(&self.folders, &self.id, self.clock.now());
         Ok(())
@@ -270,9 +305,18 @@ impl Writer {
     ///
     /// [`ErrorKind::SizeMismatch`], [`ErrorKind::DigestMismatch`]; roll back then, with the error as the reason.
     pub fn verify(&mut self) -> Result<()> {
-        if self.stage == Stage::Claimed {
-            self.start(Announced::default())?;
+        match self.stage {
+            Stage::Claimed => self.start(Announced::default())?,
+            Stage::Verified => return Ok(()),
+            _ => self.check_not_failed("commit")?,
         }
+        self.stage = Stage::Failed;
+        self.check_and_tag()?;
+        self.stage = Stage::Verified;
+        Ok(())
+    }
+
+    fn check_and_tag(&mut self) -> Result<()> {
         let written = self.mark.written;
         if let Some(size) = self.mark.size.filter(|size| *size != written) {
             return Err(Error::new(ErrorKind::SizeMismatch, "commit", self.path())
@@ -287,17 +331,14 @@ impl Writer {
             Some(_) => tag::DIGEST,
             None => tag::COMPUTED_DIGEST,
         };
-        let tagged = self.tag_image(key, &computed).context("tag", || self.path());
-        // On a full file system there may be no block left for the tags: once more, with room made.
-        match tagged {
+        match self.tag_image(key, &computed).context("tag", || self.path()) {
+            // On a full file system there may be no block left for the tags: once more, with room made.
             Err(error) if error.kind() == ErrorKind::StorageFull => {
                 space::relieve(&self.folders, &self.id, 1 << 20)?;
-                self.tag_image(key, &computed).context("tag", || self.path())?;
+                self.tag_image(key, &computed).context("tag", || self.path())
             }
-            other => other?,
+            tagged => tagged,
         }
-        self.stage = Stage::Verified;
-        Ok(())
     }
 
     fn tag_image(&self, digest_key: &str, digest: &Digest) -> io::Result<()> {
@@ -334,13 +375,12 @@ impl Writer {
     }
 
     fn try_commit(&mut self) -> Result<Commit> {
-        if self.stage != Stage::Verified {
-            self.verify()?;
-        }
+        self.verify()?;
         let now = self.clock.now();
         sys::set_times(&self.claimed.bytes, sys::SetTime::To(now), sys::SetTime::Keep)
             .context("set the access time of", || self.path())?;
-        let committed = publish::commit(&self.folders, &self.id, &self.claimed.bytes)?;
+        self.claimed.check_named(&self.folders, &self.id)?;
+        let committed = publish::commit(&self.folders, &self.id, &self.claimed.bytes, now)?;
         // The image is there. What follows tidies up; the next claim, clean or fetch would do it as well.
         let tidied = self.claimed.remove_sign(&self.folders, &self.id);
         if let Err(error) = tidied.and_then(|()| queue::remove(&self.folders, &self.id).map(drop)) {
@@ -361,7 +401,10 @@ impl Writer {
         // The reservation goes; only what was written is kept for a look.
         sys::truncate(&self.claimed.bytes, self.mark.written).ok();
         sys::remove_tag(&self.claimed.bytes, tag::FILL).ok();
-        publish::invalidate(&self.folders, &self.folders.fills, &self.id, why).unwrap_or_else(gone);
+        self.claimed
+            .check_named(&self.folders, &self.id)
+            .and_then(|()| publish::invalidate(&self.folders, &self.folders.fills, &self.id, why, self.clock.now()))
+            .unwrap_or_else(gone);
         self.claimed.remove_sign(&self.folders, &self.id).unwrap_or_else(gone);
     }
 
@@ -391,7 +434,7 @@ impl Writer {
 
     fn give_back(&mut self) -> Result<()> {
         self.stage = Stage::Done;
-        if self.leftover.is_none() {
+        if self.leftover.is_none() && self.claimed.check_named(&self.folders, &self.id).is_ok() {
             self.folders.fills.unlink(self.id.as_str().as_ref()).context("remove", || self.path())?;
         }
         self.claimed.remove_sign(&self.folders, &self.id)
@@ -410,7 +453,7 @@ impl Drop for Writer {
                     warn!(image_id = %self.id, %error, "the claim cannot be given back");
                 }
             }
-            Stage::Filling | Stage::Verified => self.fail("incomplete fetch"),
+            Stage::Filling | Stage::Verified | Stage::Failed => self.fail("incomplete fetch"),
             Stage::Done => {}
         }
     }

@@ -3,9 +3,11 @@
 //! Nothing outside the folder can be reached, by `..`, by a link or by a race: files are opened beneath the folder's
 //! descriptor (`openat2(2)`, `RESOLVE_BENEATH`). A file that changes while it is read breaks the answer off.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use ::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use bytes::Bytes;
 use futures_util::stream;
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use tokio::task::spawn_blocking;
 
@@ -26,6 +28,9 @@ use crate::range::{Part, Ranges, Resolved, content_range, unsatisfied_content_ra
 
 /// How much of a file is read at a time.
 const CHUNK: u64 = 1 << 20;
+
+/// What is percent-encoded in a file URL: all but unreserved characters (RFC 3986 §2.3) and the slash.
+const NOT_IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// A folder on this machine.
 #[derive(Debug)]
@@ -44,8 +49,8 @@ impl Folder {
         if !path.starts_with('/') {
             return Err(refuse("a file URL has three slashes before the path: file:///srv/images"));
         }
-        let path = percent_decode_str(path).decode_utf8().map_err(|_| refuse("its path is not UTF-8"))?;
-        Folder::new(Path::new(&*path))
+        let path: Vec<u8> = percent_decode_str(path).collect();
+        Folder::new(Path::new(OsStr::from_bytes(&path)))
     }
 
     pub(super) fn new(path: &Path) -> Result<Self, Error> {
@@ -54,7 +59,7 @@ impl Folder {
         let path = std::fs::canonicalize(path).map_err(unusable)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(CWD, &path, flags, Mode::empty()).map_err(|error| unusable(error.into()))?;
-        let identity = format!("file://{}", path.display());
+        let identity = format!("file://{}", percent_encode(path.as_os_str().as_bytes(), NOT_IN_A_PATH));
         Ok(Folder { fd: Arc::new(fd), path, identity })
     }
 
@@ -234,6 +239,17 @@ mod tests {
         for path in ["/", "a", "/..", "/%2e%2e/x", "/..%2Fx", "/a//b", "/a/", "/a%00", "/%ff"] {
             assert_eq!(file_path(path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn what_it_is_bound_by_names_it_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(OsStr::from_bytes(b"a b%20\xff"));
+        std::fs::create_dir(&path).unwrap();
+        let folder = Folder::new(&path).unwrap();
+        let again = Folder::from_url(folder.identity()).unwrap();
+        assert_eq!(again.path(), folder.path());
+        assert_eq!(again.identity(), folder.identity());
     }
 
     #[test]

@@ -186,20 +186,28 @@ impl AsFd for Dir {
     }
 }
 
-/// Makes the folder `path` and those above it, like `mkdir -p`; whether the last one was missing.
-pub(crate) fn create_dir_all(path: &Path) -> io::Result<bool> {
-    let made = match path.parent() {
-        _ if path.is_dir() => return Ok(false),
-        Some(parent) if !parent.as_os_str().is_empty() => {
-            create_dir_all(parent)?;
-            fs::mkdirat(CWD, path, Mode::from_raw_mode(0o755))
-        }
-        _ => fs::mkdirat(CWD, path, Mode::from_raw_mode(0o755)),
-    };
-    match made {
-        Ok(()) => Ok(true),
-        Err(Errno::EXIST) if path.is_dir() => Ok(false),
-        Err(error) => Err(error.into()),
+/// Makes the folder `path` and those above it, like `mkdir -p`. Adds those that were missing to `made`, also where it
+/// fails half-way.
+#[expect(clippy::disallowed_methods, reason = "this is the module for calls to the operating system")]
+pub(crate) fn create_dir_all(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        create_dir_all(parent, made)?;
+    }
+    match fs::mkdirat(CWD, path, Mode::from_raw_mode(0o755)) {
+        Ok(()) => made.push(path.to_owned()),
+        Err(Errno::EXIST) if path.is_dir() => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// Removes the folders that [`create_dir_all`] made, where they are empty.
+pub(crate) fn remove_made(made: &[PathBuf]) {
+    for path in made.iter().rev() {
+        fs::unlinkat(CWD, path, AtFlags::REMOVEDIR).ok();
     }
 }
 

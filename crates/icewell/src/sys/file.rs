@@ -1,6 +1,6 @@
 //! Open files: bytes, times, durability.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -14,16 +14,17 @@ use rustix::io::Errno;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Read,
-    /// Made if missing, with mode 0666 less the umask; not truncated.
+    /// Made if missing, with mode 0666 less the umask; not truncated. Not readable as well: of a pipe we would be a
+    /// reader ourselves then, and never hear that the other one has gone.
     Write,
 }
 
 /// Opens a file by a path that the caller of the library gave: where bytes come from or go to, outside the cache.
 pub(crate) fn open_outside(path: &Path, access: Access) -> io::Result<File> {
-    let mut options = File::options();
+    let mut options = OpenOptions::new();
     match access {
         Access::Read => options.read(true),
-        Access::Write => options.read(true).write(true).create(true).truncate(false),
+        Access::Write => options.write(true).create(true).truncate(false),
     };
     options.custom_flags(libc::O_CLOEXEC).open(path)
 }

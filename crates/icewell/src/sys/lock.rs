@@ -11,7 +11,15 @@ use super::{Dir, raw};
 /// A lock on a folder, given back on drop or when the process ends.
 #[derive(Debug)]
 pub(crate) struct Held {
-    _fd: OwnedFd,
+    fd: OwnedFd,
+}
+
+/// Given back by name, not only by closing: a process that somebody forked meanwhile shares the open file description,
+/// and would hold the lock for as long as it lives.
+impl Drop for Held {
+    fn drop(&mut self) {
+        flock(&self.fd, FlockOperation::Unlock).ok();
+    }
 }
 
 /// Waits for the exclusive `flock(2)` of a folder. Every call has its own open file description, so that it excludes
@@ -19,7 +27,7 @@ pub(crate) struct Held {
 pub(crate) fn hold(dir: &Dir) -> io::Result<Held> {
     let fd = dir.reopen()?;
     hold_fd(&fd)?;
-    Ok(Held { _fd: fd })
+    Ok(Held { fd })
 }
 
 /// Waits for the exclusive `flock(2)` of an open file, runs `work`, and gives the lock back.
@@ -42,4 +50,9 @@ fn hold_fd<Fd: AsFd>(fd: Fd) -> io::Result<()> {
 /// Takes the lock of a fill's bytes if it is free; whether it was.
 pub(crate) fn try_lock_fill<Fd: AsFd>(fd: Fd) -> io::Result<bool> {
     raw::lock_fill(fd.as_fd())
+}
+
+/// Gives the lock of a fill's bytes back, also for processes forked meanwhile.
+pub(crate) fn unlock_fill<Fd: AsFd>(fd: Fd) {
+    raw::unlock_fill(fd.as_fd());
 }

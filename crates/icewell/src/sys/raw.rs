@@ -31,6 +31,13 @@ pub(super) fn lock_fill(fd: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
+/// Gives the lock of an open file description back. It cannot fail on a lock that is held.
+pub(super) fn unlock_fill(fd: BorrowedFd<'_>) {
+    let lock = whole_file(libc::F_UNLCK);
+    // SAFETY: `fd` is open for the length of the call, and `lock` is a whole `struct flock` that the kernel only reads.
+    unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
+}
+
 /// Whether somebody holds the write lock of this file. Asks without taking it, so that no filler is ever turned away
 /// because somebody was looking.
 pub(crate) fn fill_is_locked<Fd: AsFd>(fd: Fd) -> io::Result<bool> {

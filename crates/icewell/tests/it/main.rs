@@ -1,0 +1,42 @@
+//! What the library promises, one module per promise; and the conformance suite, on the library itself.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests look at the directory past the library"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod process;
+
+mod directory;
+mod foreign;
+mod image_ids;
+mod origin;
+mod tags;
+
+mod claims;
+mod fills;
+mod glance;
+mod holes;
+mod resume;
+
+mod hits;
+mod lru;
+mod queue;
+
+mod clean;
+mod full_disk;
+mod hard_limit;
+mod prune;
+
+mod copy_out;
+mod doctor;
+mod verify;
+
+#[path = "../conformance/mod.rs"]
+mod conformance;
+mod conforms;

@@ -1,0 +1,50 @@
+//! Generated operations, meddling from outside among them, on a cache and on a plain model of it: after each step both
+//! must show the same.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "meddling goes past the library")]
+
+mod support;
+
+#[path = "model/operations.rs"]
+mod operations;
+#[path = "model/reference.rs"]
+mod reference;
+
+use proptest::prelude::*;
+
+use operations::Operation::{self, *};
+use reference::Harness;
+
+fn check(operations: &[Operation]) {
+    let mut harness = Harness::new();
+    for (step, operation) in operations.iter().enumerate() {
+        harness.apply(operation);
+        harness.compare(&format!("after step {step}, {operation:?}, of {operations:?}"));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_cache_is_its_model(operations in prop::collection::vec(operations::operation(), 1..40)) {
+        check(&operations);
+    }
+}
+
+/// A moved image is in the way of a fill of its new name, and must not be lost to its old one.
+#[test]
+fn regression_moved_there_and_back() {
+    check(&[Fill(0, 10), Move(0, 1), Fill(1, 20), Fill(0, 30), Prune(0)]);
+}
+
+/// A suspended fill is gone on with, though its image was cached and removed meanwhile by somebody else.
+#[test]
+fn regression_cached_by_another_while_suspended() {
+    check(&[Suspend(0, 10, 20), Plant(0, 5), Resume(0, 20), Remove(0), Resume(0, 20)]);
+}
+
+/// A leftover in `incomplete/` is set aside by a claim that is given back at once.
+#[test]
+fn regression_leftover_and_a_claim_given_back() {
+    check(&[Leave(0, 7), Queue(0), Claim(0), Queue(0)]);
+}
