@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use crate::daemon::{Body, Daemon, blocking};
 use crate::fill::{End, Growing, Progress};
-use crate::filler::{content_length, rest};
+use crate::filler::{content_length, is_of, rest};
 use crate::image_head::ImageHead;
 use crate::key::Key;
 use crate::origin::{Answer, AnswerBody, Ask};
@@ -244,12 +244,8 @@ fn skip(body: AnswerBody, mut bytes: u64) -> AnswerBody {
 
 /// Whether an answer is of the same image: the same validators, and the same size where it tells one.
 fn same_image(answer: &Answer, head: &ImageHead) -> bool {
-    let other = ImageHead::of_answer(&answer.headers, None, std::time::UNIX_EPOCH).metadata.validators;
-    let known = &head.metadata.validators;
-    let strong = known.etag.as_deref().is_some_and(|etag| etag.starts_with('"'));
-    let same = if strong { other.etag == known.etag } else { other == *known && known.last_modified.is_some() };
     let size = content_length(&answer.headers).filter(|_| answer.status == StatusCode::OK);
-    same && (size.is_none() || head.size.is_none() || size == head.size)
+    is_of(answer, &head.metadata.validators) && (size.is_none() || head.size.is_none() || size == head.size)
 }
 
 fn begins_at(headers: &HeaderMap, start: u64) -> bool {

@@ -233,15 +233,22 @@ impl Filler {
 
     /// Asks for the image, or for the rest where an earlier fill left a part and the origin gave a validator.
     async fn ask_for_image(&self, writer: Writer) -> Result<(Writer, Answer), End> {
-        let resume = writer.resumable().and_then(|left| rest(left.length, &left.metadata.validators));
-        let asked = self.ask(resume.unwrap_or_default()).await;
-        match asked {
-            Ok(answer) if matches!(answer.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT) => Ok((writer, answer)),
-            Ok(answer) if answer.status == StatusCode::RANGE_NOT_SATISFIABLE => {
-                // What was left is longer than the image now is.
-                let answer = self.ask(HeaderMap::new()).await.map_err(broken)?;
-                if answer.status == StatusCode::OK { Ok((writer, answer)) } else { Err(refused(answer).await) }
+        let left = writer.resumable().cloned();
+        let headers = left.as_ref().and_then(|left| rest(left.length, &left.metadata.validators));
+        if let (Some(left), Some(headers)) = (left, headers) {
+            match self.ask(headers).await {
+                Ok(answer) if answer.status == StatusCode::OK => return Ok((writer, answer)),
+                Ok(answer) if goes_on(&answer, left.length, left.size, &left.metadata.validators) => {
+                    return Ok((writer, answer));
+                }
+                // What was left is longer than the image now is, or this is no rest of it: from the first byte, then.
+                Ok(answer) if matches!(answer.status.as_u16(), 206 | 416) => {}
+                Ok(answer) => return Err(self.give_up(writer, refused(answer).await).await),
+                Err(no_answer) => return Err(self.give_up(writer, broken(no_answer)).await),
             }
+        }
+        match self.ask(HeaderMap::new()).await {
+            Ok(answer) if answer.status == StatusCode::OK => Ok((writer, answer)),
             Ok(answer) => Err(self.give_up(writer, refused(answer).await).await),
             Err(no_answer) => Err(self.give_up(writer, broken(no_answer)).await),
         }
@@ -280,7 +287,12 @@ impl Filler {
             let answer = resumed.is_none().then_some(answer);
             return Err(self.give_up(writer, uncached(not_storable.reason, answer, None)).await);
         }
-        let head = ImageHead::of_answer(&answer.headers, size, SystemTime::now());
+        let mut head = ImageHead::of_answer(&answer.headers, size, SystemTime::now());
+        if let Some(left) = writer.resumable().filter(|_| resumed.is_some()) {
+            // A 206 to an `If-Range` need not repeat what the 200 said.
+            head.metadata.validators = left.metadata.validators.clone();
+            head.metadata.content_type = head.metadata.content_type.or_else(|| left.metadata.content_type.clone());
+        }
         let announced = Announced {
             size,
             digests: vouched_digests(answer.status, &answer.headers),
@@ -388,9 +400,9 @@ impl Filler {
 
     /// The bytes of the same image from `offset` on; none where the origin cannot give them.
     async fn ask_for_rest(&self, offset: u64, image: &Growing) -> Option<AnswerBody> {
-        let answer = self.ask(rest(offset, &image.head.metadata.validators)?).await.ok()?;
-        let (start, size) = resumed_at(&answer).ok()??;
-        (start == offset && image.head.size.is_none_or(|known| known == size)).then_some(answer.body)
+        let validators = &image.head.metadata.validators;
+        let answer = self.ask(rest(offset, validators)?).await.ok()?;
+        goes_on(&answer, offset, image.head.size, validators).then_some(answer.body)
     }
 
     /// The disk refused. What is written so far is of no use, and who follows goes on with the origin.
@@ -491,6 +503,24 @@ pub(crate) fn resumed_at(answer: &Answer) -> Result<Option<(u64, u64)>, &'static
     parse().map(Some).ok_or("wrong-range")
 }
 
+/// Whether a 206 is the rest, from `offset` on, of the image with these validators and, where it is known, of this size.
+fn goes_on(answer: &Answer, offset: u64, size: Option<u64>, validators: &icewell::Validators) -> bool {
+    let Ok(Some((start, whole))) = resumed_at(answer) else { return false };
+    start == offset && size.is_none_or(|size| size == whole) && is_of(answer, validators)
+}
+
+/// Whether an answer is of the image that has these validators. A server that does not know `If-Range` sends a part of
+/// whatever it has now, and so tells.
+pub(crate) fn is_of(answer: &Answer, known: &icewell::Validators) -> bool {
+    let told = ImageHead::of_answer(&answer.headers, None, SystemTime::UNIX_EPOCH).metadata.validators;
+    if known.etag.as_deref().is_some_and(|etag| etag.starts_with('"')) {
+        return told.etag == known.etag;
+    }
+    // In answer to an `If-Range` the date may be left out (RFC 9110 §15.3.7), the weak tag may not.
+    let left_out = answer.status == StatusCode::PARTIAL_CONTENT && told.last_modified.is_none();
+    known.last_modified.is_some() && told.etag == known.etag && (left_out || told.last_modified == known.last_modified)
+}
+
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
@@ -517,8 +547,9 @@ fn uncached(why: &'static str, answer: Option<Answer>, error: Option<&icewell::E
 /// error of the server, which is remembered, loses its text instead.
 async fn refused(answer: Answer) -> End {
     let Answer { status, mut headers, mut body } = answer;
-    if status == StatusCode::NOT_MODIFIED {
-        return broken(NoAnswer { status: StatusCode::BAD_GATEWAY, reason: "a 304 to no condition".into() });
+    if matches!(status, StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE) {
+        let reason = format!("it answered {status}, and nobody had asked for that");
+        return broken(NoAnswer { status: StatusCode::BAD_GATEWAY, reason });
     }
     // Several clients get it, so it must not tell one of them another's session.
     headers.remove(SET_COOKIE);
