@@ -171,10 +171,16 @@ impl Follower {
                 return read_chunk(&self.image.file.clone(), |file| file, start, ready).await.map(Some);
             }
             match ended {
-                Some(End::NotKept) => match self.ask_origin(start, end).await {
-                    Some(body) => self.direct = Some((start, body)),
-                    None => return Err(io::Error::other("the origin does not give the rest of the image")),
-                },
+                Some(End::NotKept(rest)) => {
+                    let body = match rest.and_then(|rest| rest.take(start)) {
+                        Some(body) => Some(body),
+                        None => self.ask_origin(start, end).await,
+                    };
+                    match body {
+                        Some(body) => self.direct = Some((start, body)),
+                        None => return Err(io::Error::other("the origin does not give the rest of the image")),
+                    }
+                }
                 Some(ended) => return Err(ended.into()),
                 None if !self.patient && start > visible.saturating_add(FAR_AHEAD) => {
                     self.direct = self.ask_origin(start, end).await.map(|body| (start, body));

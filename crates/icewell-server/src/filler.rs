@@ -21,13 +21,13 @@ use http::header::{
 };
 use http::{Method, StatusCode};
 use icewell::{Announced, Commit, ErrorKind, Observed, Observer, Writer};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
 use crate::daemon::{Daemon, blocking};
 use crate::digest_fields::vouched_digests;
 use crate::error::chain;
-use crate::fill::{End, Fill, Good, Growing, Progress, Refusal};
+use crate::fill::{End, Fill, Good, Growing, Progress, Refusal, Rest};
 use crate::freshness::storable;
 use crate::image_head::ImageHead;
 use crate::origin::{Answer, AnswerBody, Ask, NoAnswer};
@@ -44,7 +44,7 @@ const PIECES_AHEAD: usize = 16;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Runs a fill to its end, in the background. `via` is what the client that began it came by.
-pub(crate) fn start(daemon: &Arc<Daemon>, fill: &Arc<Fill>, via: Option<HeaderValue>, stop: &watch::Receiver<bool>) {
+pub(crate) fn start(daemon: &Arc<Daemon>, fill: &Arc<Fill>, via: Vec<HeaderValue>, stop: &watch::Receiver<bool>) {
     let filler = Filler { daemon: daemon.clone(), fill: fill.clone(), via, stop: stop.clone() };
     tokio::spawn(async move {
         let unfinished = Unfinished(filler.fill.clone(), filler.daemon.clone());
@@ -81,7 +81,7 @@ impl Drop for Unfinished {
 struct Filler {
     daemon: Arc<Daemon>,
     fill: Arc<Fill>,
-    via: Option<HeaderValue>,
+    via: Vec<HeaderValue>,
     /// True when the daemon stops: then the fill is broken off, to be resumed.
     stop: watch::Receiver<bool>,
 }
@@ -202,12 +202,13 @@ impl Filler {
         loop {
             let looking = observer.clone();
             match blocking(move || looking.look()).await {
+                Ok(Observed::Filling { .. }) if *self.stop.borrow() => return Some(End::NotKept(None)),
                 Ok(Observed::Filling { written }) => self.fill.advance(written),
                 Ok(Observed::Committed) => break,
-                Ok(Observed::Ended) => return Some(End::NotKept),
+                Ok(Observed::Ended) => return Some(End::NotKept(None)),
                 Err(error) => {
                     warn!(image_id = %self.fill.key.id, error = chain(&error), "the other fill cannot be followed");
-                    return Some(End::NotKept);
+                    return Some(End::NotKept(None));
                 }
             }
             tokio::time::sleep(LOOK_EVERY).await;
@@ -223,8 +224,8 @@ impl Filler {
     // 3.
 
     async fn ask(&self, mut headers: HeaderMap) -> Result<Answer, NoAnswer> {
-        if let Some(via) = &self.via {
-            headers.insert(VIA, via.clone());
+        for via in &self.via {
+            headers.append(VIA, via.clone());
         }
         self.daemon.pseudonym.add_to(&mut headers);
         let path_and_query = self.fill.key.path_and_query.clone();
@@ -287,17 +288,18 @@ impl Filler {
             let answer = resumed.is_none().then_some(answer);
             return Err(self.give_up(writer, uncached(not_storable.reason, answer, None)).await);
         }
+        let digests = vouched_digests(answer.status, &answer.headers);
+        if size.is_none() && !answer.delimited && digests.is_empty() {
+            // Where the connection broke off, nobody could tell that the image is not whole.
+            return Err(self.give_up(writer, uncached("no-length", Some(answer), None)).await);
+        }
         let mut head = ImageHead::of_answer(&answer.headers, size, SystemTime::now());
         if let Some(left) = writer.resumable().filter(|_| resumed.is_some()) {
             // A 206 to an `If-Range` need not repeat what the 200 said.
             head.metadata.validators = left.metadata.validators.clone();
             head.metadata.content_type = head.metadata.content_type.or_else(|| left.metadata.content_type.clone());
         }
-        let announced = Announced {
-            size,
-            digests: vouched_digests(answer.status, &answer.headers),
-            metadata: head.metadata.clone(),
-        };
+        let announced = Announced { size, digests, metadata: head.metadata.clone() };
         let started = blocking(move || {
             let mut writer = writer;
             let started = match resumed {
@@ -334,20 +336,32 @@ impl Filler {
 
     // 5.
 
-    async fn transfer(&self, writer: Writer, body: AnswerBody, image: Arc<Growing>) -> Option<End> {
+    async fn transfer(&self, writer: Writer, mut body: AnswerBody, image: Arc<Growing>) -> Option<End> {
         let (pieces, received) = mpsc::channel(PIECES_AHEAD);
+        let (done, mut writing) = oneshot::channel();
         let fill = self.fill.clone();
-        let mut writing = tokio::task::spawn_blocking(move || write_pieces(writer, received, &fill));
-        let stopped = self.pump(body, &pieces, &image).await;
+        // Not one of the runtime's threads: as many slow origins as there are of those would stop everything.
+        let thread = std::thread::Builder::new().name("fill".into());
+        let spawned = thread.spawn(move || done.send(write_pieces(writer, received, &fill)).ok());
+        if let Err(error) = spawned {
+            warn!(image_id = %self.fill.key.id, %error, "no thread to write the image with");
+            return Some(End::NotKept(None));
+        }
+        let pumped = self.pump(&mut body, &pieces, &image).await;
         drop(pieces);
-        let (writer, written) = match (&mut writing).await {
-            Ok(written) => written,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        let Ok(Written { writer, refused }) = (&mut writing).await else {
+            return Some(End::Broken { status: StatusCode::BAD_GATEWAY, reason: "the writer stopped".into() });
         };
-        match (written, stopped) {
-            (Err(error), _) => Some(self.not_kept(writer, &error).await),
-            (Ok(()), Ok(())) => self.finish(writer, image).await,
-            (Ok(()), Err(reason)) => {
+        match (refused, pumped) {
+            (Some((error, mut unwritten)), pumped) => {
+                if let Ok(Some(piece)) = pumped {
+                    unwritten.push(piece);
+                }
+                let rest = Rest::new(writer.written(), unwritten, body);
+                Some(self.not_kept(writer, &error, rest).await)
+            }
+            (None, Ok(_)) => self.finish(writer, image).await,
+            (None, Err(reason)) => {
                 warn!(image_id = %self.fill.key.id, reason, written = writer.written(), "the fill broke off");
                 let suspended = blocking(move || writer.suspend()).await;
                 if let Err(error) = suspended {
@@ -359,8 +373,14 @@ impl Filler {
     }
 
     /// Passes the body on to the writing thread, piece by piece. Where the origin breaks off and can go on from there,
-    /// it is asked to. An error says why the body is not whole. A closed channel is no error: the writer tells why.
-    async fn pump(&self, mut body: AnswerBody, pieces: &mpsc::Sender<Bytes>, image: &Growing) -> Result<(), String> {
+    /// it is asked to. An error says why the body is not whole. A piece is given back where nobody takes it any more:
+    /// the writer tells why.
+    async fn pump(
+        &self,
+        body: &mut AnswerBody,
+        pieces: &mpsc::Sender<Bytes>,
+        image: &Growing,
+    ) -> Result<Option<Bytes>, String> {
         let mut stop = self.stop.clone();
         let mut sent = match self.fill.progress() {
             Progress::Filling { written, .. } => written,
@@ -376,12 +396,12 @@ impl Filler {
                 Some(Ok(piece)) => {
                     retries = 0;
                     sent += piece.len() as u64;
-                    if pieces.send(piece).await.is_err() {
-                        return Ok(());
+                    if let Err(mpsc::error::SendError(piece)) = pieces.send(piece).await {
+                        return Ok(Some(piece));
                     }
                     continue;
                 }
-                None if image.head.size.is_none_or(|size| sent >= size) => return Ok(()),
+                None if image.head.size.is_none_or(|size| sent >= size) => return Ok(None),
                 None => "the body ended early".to_owned(),
                 Some(Err(error)) => error.to_string(),
             };
@@ -392,7 +412,7 @@ impl Filler {
             warn!(image_id = %self.fill.key.id, reason, sent, "the origin broke off; asking for the rest");
             tokio::time::sleep(Duration::from_millis(100) * 4u32.pow(retries - 1)).await;
             match self.ask_for_rest(sent, image).await {
-                Some(rest) => body = rest,
+                Some(rest) => *body = rest,
                 None => return Err(reason),
             }
         }
@@ -405,14 +425,19 @@ impl Filler {
         goes_on(&answer, offset, image.head.size, validators).then_some(answer.body)
     }
 
-    /// The disk refused. What is written so far is of no use, and who follows goes on with the origin.
-    async fn not_kept(&self, writer: Writer, error: &icewell::Error) -> End {
+    /// The bytes cannot be kept. They give their room back at once, and who follows goes on with the origin.
+    async fn not_kept(&self, writer: Writer, error: &icewell::Error, rest: Rest) -> End {
         let reason = chain(error);
         warn!(image_id = %self.fill.key.id, reason, "the image cannot be kept");
-        let wrong = error.kind() == ErrorKind::SizeMismatch;
-        let why = reason.clone();
-        blocking(move || writer.roll_back(&why)).await;
-        if wrong { End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() } } else { End::NotKept }
+        if error.kind() == ErrorKind::SizeMismatch {
+            let why = reason.clone();
+            blocking(move || writer.roll_back(&why)).await;
+            return End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() };
+        }
+        if let Err(error) = blocking(move || writer.release()).await {
+            warn!(image_id = %self.fill.key.id, %error, "what was written cannot be removed");
+        }
+        End::NotKept(Some(Arc::new(rest)))
     }
 
     // 6.
@@ -463,19 +488,27 @@ enum Cached {
     End(End),
 }
 
+/// What the writing thread comes back with.
+struct Written {
+    writer: Writer,
+    /// Why a piece could not be written, with it and what came after it.
+    refused: Option<(icewell::Error, Vec<Bytes>)>,
+}
+
 /// The writing thread: takes pieces until there are no more, or one cannot be written.
-fn write_pieces(
-    mut writer: Writer,
-    mut pieces: mpsc::Receiver<Bytes>,
-    fill: &Fill,
-) -> (Writer, Result<(), icewell::Error>) {
+fn write_pieces(mut writer: Writer, mut pieces: mpsc::Receiver<Bytes>, fill: &Fill) -> Written {
     while let Some(piece) = pieces.blocking_recv() {
         if let Err(error) = writer.write(&piece) {
-            return (writer, Err(error));
+            pieces.close();
+            let mut unwritten = vec![piece];
+            while let Some(piece) = pieces.blocking_recv() {
+                unwritten.push(piece);
+            }
+            return Written { writer, refused: Some((error, unwritten)) };
         }
         fill.advance(writer.written());
     }
-    (writer, Ok(()))
+    Written { writer, refused: None }
 }
 
 /// The request's fields for the bytes from `offset` on of the image that has these validators; none where they are not
@@ -546,7 +579,7 @@ fn uncached(why: &'static str, answer: Option<Answer>, error: Option<&icewell::E
 /// Keeps an answer that is not the image for all who wait. One that is too long to keep is passed to the first, and an
 /// error of the server, which is remembered, loses its text instead.
 async fn refused(answer: Answer) -> End {
-    let Answer { status, mut headers, mut body } = answer;
+    let Answer { status, mut headers, mut body, .. } = answer;
     if matches!(status, StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE) {
         let reason = format!("it answered {status}, and nobody had asked for that");
         return broken(NoAnswer { status: StatusCode::BAD_GATEWAY, reason });

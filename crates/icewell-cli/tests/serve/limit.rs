@@ -1,6 +1,8 @@
 //! Everything under DIR stays within the limit, all the time; what does not fit is passed through.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -9,15 +11,31 @@ use crate::fixture::{Ask, Daemon, Image, Origin};
 
 const LIMIT: u64 = 30_000_000;
 
-/// The sizes of all regular files below a folder. What vanishes meanwhile counts for nothing.
+/// Inode and size of all regular files below a folder.
+fn files(folder: &Path) -> BTreeMap<u64, u64> {
+    let Ok(entries) = fs::read_dir(folder) else { return BTreeMap::new() };
+    let mut found = BTreeMap::new();
+    for entry in entries.flatten() {
+        match entry.path().symlink_metadata() {
+            Ok(metadata) if metadata.is_dir() => found.extend(files(&entry.path())),
+            Ok(metadata) if metadata.is_file() => drop(found.insert(metadata.ino(), metadata.len())),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The sum of their sizes. One look takes a while, in which a file may go and another take its room: what two looks
+/// in a row have in common was there at one time.
 fn size_of(folder: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(folder) else { return 0 };
-    let sizes = entries.flatten().map(|entry| match entry.path().symlink_metadata() {
-        Ok(metadata) if metadata.is_dir() => size_of(&entry.path()),
-        Ok(metadata) if metadata.is_file() => metadata.len(),
-        _ => 0,
-    });
-    sizes.sum()
+    let mut before = files(folder);
+    loop {
+        let now = files(folder);
+        if now == before {
+            return now.values().sum();
+        }
+        before = now;
+    }
 }
 
 /// Sums all the time while `work` runs; the highest sum and the number of sums.
