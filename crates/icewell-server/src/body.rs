@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use crate::daemon::{Body, Daemon, blocking};
 use crate::fill::{End, Growing, Progress};
-use crate::filler::{content_length, rest};
+use crate::filler::{content_length, is_of, rest};
 use crate::image_head::ImageHead;
 use crate::key::Key;
 use crate::origin::{Answer, AnswerBody, Ask};
@@ -171,10 +171,16 @@ impl Follower {
                 return read_chunk(&self.image.file.clone(), |file| file, start, ready).await.map(Some);
             }
             match ended {
-                Some(End::NotKept) => match self.ask_origin(start, end).await {
-                    Some(body) => self.direct = Some((start, body)),
-                    None => return Err(io::Error::other("the origin does not give the rest of the image")),
-                },
+                Some(End::NotKept(rest)) => {
+                    let body = match rest.and_then(|rest| rest.take(start)) {
+                        Some(body) => Some(body),
+                        None => self.ask_origin(start, end).await,
+                    };
+                    match body {
+                        Some(body) => self.direct = Some((start, body)),
+                        None => return Err(io::Error::other("the origin does not give the rest of the image")),
+                    }
+                }
                 Some(ended) => return Err(ended.into()),
                 None if !self.patient && start > visible.saturating_add(FAR_AHEAD) => {
                     self.direct = self.ask_origin(start, end).await.map(|body| (start, body));
@@ -191,8 +197,9 @@ impl Follower {
 
     /// The origin's own bytes from `start` on, if it surely still has the same image.
     async fn ask_origin(&mut self, start: u64, end: Option<u64>) -> Option<AnswerBody> {
-        let mut headers = rest(start, &self.image.head.metadata.validators).unwrap_or_default();
-        if let Some(end) = end.filter(|_| headers.contains_key(RANGE)) {
+        // Without a validator no answer could be told to be of this image.
+        let mut headers = rest(start, &self.image.head.metadata.validators)?;
+        if let Some(end) = end {
             headers.insert(RANGE, HeaderValue::try_from(format!("bytes={start}-{}", end - 1)).ok()?);
         }
         self.daemon.pseudonym.add_to(&mut headers);
@@ -243,12 +250,8 @@ fn skip(body: AnswerBody, mut bytes: u64) -> AnswerBody {
 
 /// Whether an answer is of the same image: the same validators, and the same size where it tells one.
 fn same_image(answer: &Answer, head: &ImageHead) -> bool {
-    let other = ImageHead::of_answer(&answer.headers, None, std::time::UNIX_EPOCH).metadata.validators;
-    let known = &head.metadata.validators;
-    let strong = known.etag.as_deref().is_some_and(|etag| etag.starts_with('"'));
-    let same = if strong { other.etag == known.etag } else { other == *known && known.last_modified.is_some() };
     let size = content_length(&answer.headers).filter(|_| answer.status == StatusCode::OK);
-    same && (size.is_none() || head.size.is_none() || size == head.size)
+    is_of(answer, &head.metadata.validators) && (size.is_none() || head.size.is_none() || size == head.size)
 }
 
 fn begins_at(headers: &HeaderMap, start: u64) -> bool {

@@ -74,7 +74,7 @@ impl Fetcher {
     async fn fill(&self, key: &Key, progress: &mut dyn FnMut(u64, Option<u64>)) -> Result<Fetched, Error> {
         let (fill, new) = self.daemon.fills.join_or_create(key);
         if new {
-            filler::start(&self.daemon, &fill, None, &self.stop.subscribe());
+            filler::start(&self.daemon, &fill, Vec::new(), &self.stop.subscribe());
         }
         let failed = |why: String| Err(Error::new(format!("cannot fetch {:?}: {why}", key.id)));
         let mut follow = fill.follow();
@@ -93,7 +93,7 @@ impl Fetcher {
                     return failed(format!("the origin answers {}", refusal.status));
                 }
                 Progress::Ended(End::Broken { reason, .. }) => return failed(reason.to_string()),
-                Progress::Ended(End::NotKept) => return failed("the bytes cannot be kept".into()),
+                Progress::Ended(End::NotKept(_)) => return failed("the bytes cannot be kept".into()),
             }
             if follow.changed().await.is_err() {
                 return failed("the fill is gone".into());

@@ -5,10 +5,12 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt;
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use http::{HeaderMap, StatusCode};
 use icewell::{ImageId, Reader};
 use tokio::sync::watch;
@@ -17,7 +19,7 @@ use tracing::warn;
 use crate::daemon::blocking;
 use crate::image_head::ImageHead;
 use crate::key::Key;
-use crate::origin::Answer;
+use crate::origin::{Answer, AnswerBody};
 
 /// The last bytes are held back until the whole image is verified, so that nobody who gets them all got wrong ones.
 const HELD_BACK: u64 = 4096;
@@ -62,7 +64,33 @@ pub(crate) enum End {
     /// It broke off: the origin did, or sent wrong bytes.
     Broken { status: StatusCode, reason: Arc<str> },
     /// It broke off because the bytes could not be kept; the origin is not to blame, and has the rest.
-    NotKept,
+    NotKept(Option<Arc<Rest>>),
+}
+
+/// What was on its way when an image could not be kept any longer. It goes on to the first follower who comes to it;
+/// the others ask the origin for themselves.
+pub(crate) struct Rest {
+    /// The bytes before this offset are in the file.
+    pub(crate) at: u64,
+    body: Mutex<Option<AnswerBody>>,
+}
+
+impl Rest {
+    pub(crate) fn new(at: u64, unwritten: Vec<Bytes>, body: AnswerBody) -> Self {
+        let body: AnswerBody = Box::pin(stream::iter(unwritten.into_iter().map(Ok)).chain(body));
+        Rest { at, body: Mutex::new(Some(body)) }
+    }
+
+    /// The bytes from `offset` on, if that is where they begin and nobody else has them.
+    pub(crate) fn take(&self, offset: u64) -> Option<AnswerBody> {
+        if offset == self.at { lock(&self.body).take() } else { None }
+    }
+}
+
+impl fmt::Debug for Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rest").field("at", &self.at).finish_non_exhaustive()
+    }
 }
 
 /// How a cached image came to be good to send without a further question.
@@ -173,6 +201,7 @@ impl Progress {
                 None => written.saturating_sub(HELD_BACK),
             },
             Progress::Whole { size, .. } => *size,
+            Progress::Ended(End::NotKept(Some(rest))) => rest.at,
             Progress::Asking | Progress::Ended(_) => 0,
         }
     }

@@ -16,18 +16,18 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::header::{
-    CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    RANGE, VIA,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, SET_COOKIE, VIA,
 };
 use http::{Method, StatusCode};
 use icewell::{Announced, Commit, ErrorKind, Observed, Observer, Writer};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
 use crate::daemon::{Daemon, blocking};
 use crate::digest_fields::vouched_digests;
 use crate::error::chain;
-use crate::fill::{End, Fill, Good, Growing, Progress, Refusal};
+use crate::fill::{End, Fill, Good, Growing, Progress, Refusal, Rest};
 use crate::freshness::storable;
 use crate::image_head::ImageHead;
 use crate::origin::{Answer, AnswerBody, Ask, NoAnswer};
@@ -44,7 +44,7 @@ const PIECES_AHEAD: usize = 16;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Runs a fill to its end, in the background. `via` is what the client that began it came by.
-pub(crate) fn start(daemon: &Arc<Daemon>, fill: &Arc<Fill>, via: Option<HeaderValue>, stop: &watch::Receiver<bool>) {
+pub(crate) fn start(daemon: &Arc<Daemon>, fill: &Arc<Fill>, via: Vec<HeaderValue>, stop: &watch::Receiver<bool>) {
     let filler = Filler { daemon: daemon.clone(), fill: fill.clone(), via, stop: stop.clone() };
     tokio::spawn(async move {
         let unfinished = Unfinished(filler.fill.clone(), filler.daemon.clone());
@@ -81,7 +81,7 @@ impl Drop for Unfinished {
 struct Filler {
     daemon: Arc<Daemon>,
     fill: Arc<Fill>,
-    via: Option<HeaderValue>,
+    via: Vec<HeaderValue>,
     /// True when the daemon stops: then the fill is broken off, to be resumed.
     stop: watch::Receiver<bool>,
 }
@@ -202,12 +202,13 @@ impl Filler {
         loop {
             let looking = observer.clone();
             match blocking(move || looking.look()).await {
+                Ok(Observed::Filling { .. }) if *self.stop.borrow() => return Some(End::NotKept(None)),
                 Ok(Observed::Filling { written }) => self.fill.advance(written),
                 Ok(Observed::Committed) => break,
-                Ok(Observed::Ended) => return Some(End::NotKept),
+                Ok(Observed::Ended) => return Some(End::NotKept(None)),
                 Err(error) => {
                     warn!(image_id = %self.fill.key.id, error = chain(&error), "the other fill cannot be followed");
-                    return Some(End::NotKept);
+                    return Some(End::NotKept(None));
                 }
             }
             tokio::time::sleep(LOOK_EVERY).await;
@@ -223,8 +224,8 @@ impl Filler {
     // 3.
 
     async fn ask(&self, mut headers: HeaderMap) -> Result<Answer, NoAnswer> {
-        if let Some(via) = &self.via {
-            headers.insert(VIA, via.clone());
+        for via in &self.via {
+            headers.append(VIA, via.clone());
         }
         self.daemon.pseudonym.add_to(&mut headers);
         let path_and_query = self.fill.key.path_and_query.clone();
@@ -233,15 +234,22 @@ impl Filler {
 
     /// Asks for the image, or for the rest where an earlier fill left a part and the origin gave a validator.
     async fn ask_for_image(&self, writer: Writer) -> Result<(Writer, Answer), End> {
-        let resume = writer.resumable().and_then(|left| rest(left.length, &left.metadata.validators));
-        let asked = self.ask(resume.unwrap_or_default()).await;
-        match asked {
-            Ok(answer) if matches!(answer.status, StatusCode::OK | StatusCode::PARTIAL_CONTENT) => Ok((writer, answer)),
-            Ok(answer) if answer.status == StatusCode::RANGE_NOT_SATISFIABLE => {
-                // What was left is longer than the image now is.
-                let answer = self.ask(HeaderMap::new()).await.map_err(broken)?;
-                if answer.status == StatusCode::OK { Ok((writer, answer)) } else { Err(refused(answer).await) }
+        let left = writer.resumable().cloned();
+        let headers = left.as_ref().and_then(|left| rest(left.length, &left.metadata.validators));
+        if let (Some(left), Some(headers)) = (left, headers) {
+            match self.ask(headers).await {
+                Ok(answer) if answer.status == StatusCode::OK => return Ok((writer, answer)),
+                Ok(answer) if goes_on(&answer, left.length, left.size, &left.metadata.validators) => {
+                    return Ok((writer, answer));
+                }
+                // What was left is longer than the image now is, or this is no rest of it: from the first byte, then.
+                Ok(answer) if matches!(answer.status.as_u16(), 206 | 416) => {}
+                Ok(answer) => return Err(self.give_up(writer, refused(answer).await).await),
+                Err(no_answer) => return Err(self.give_up(writer, broken(no_answer)).await),
             }
+        }
+        match self.ask(HeaderMap::new()).await {
+            Ok(answer) if answer.status == StatusCode::OK => Ok((writer, answer)),
             Ok(answer) => Err(self.give_up(writer, refused(answer).await).await),
             Err(no_answer) => Err(self.give_up(writer, broken(no_answer)).await),
         }
@@ -280,12 +288,18 @@ impl Filler {
             let answer = resumed.is_none().then_some(answer);
             return Err(self.give_up(writer, uncached(not_storable.reason, answer, None)).await);
         }
-        let head = ImageHead::of_answer(&answer.headers, size, SystemTime::now());
-        let announced = Announced {
-            size,
-            digests: vouched_digests(answer.status, &answer.headers),
-            metadata: head.metadata.clone(),
-        };
+        let digests = vouched_digests(answer.status, &answer.headers);
+        if size.is_none() && !answer.delimited && digests.is_empty() {
+            // Where the connection broke off, nobody could tell that the image is not whole.
+            return Err(self.give_up(writer, uncached("no-length", Some(answer), None)).await);
+        }
+        let mut head = ImageHead::of_answer(&answer.headers, size, SystemTime::now());
+        if let Some(left) = writer.resumable().filter(|_| resumed.is_some()) {
+            // A 206 to an `If-Range` need not repeat what the 200 said.
+            head.metadata.validators = left.metadata.validators.clone();
+            head.metadata.content_type = head.metadata.content_type.or_else(|| left.metadata.content_type.clone());
+        }
+        let announced = Announced { size, digests, metadata: head.metadata.clone() };
         let started = blocking(move || {
             let mut writer = writer;
             let started = match resumed {
@@ -322,20 +336,32 @@ impl Filler {
 
     // 5.
 
-    async fn transfer(&self, writer: Writer, body: AnswerBody, image: Arc<Growing>) -> Option<End> {
+    async fn transfer(&self, writer: Writer, mut body: AnswerBody, image: Arc<Growing>) -> Option<End> {
         let (pieces, received) = mpsc::channel(PIECES_AHEAD);
+        let (done, mut writing) = oneshot::channel();
         let fill = self.fill.clone();
-        let mut writing = tokio::task::spawn_blocking(move || write_pieces(writer, received, &fill));
-        let stopped = self.pump(body, &pieces, &image).await;
+        // Not one of the runtime's threads: as many slow origins as there are of those would stop everything.
+        let thread = std::thread::Builder::new().name("fill".into());
+        let spawned = thread.spawn(move || done.send(write_pieces(writer, received, &fill)).ok());
+        if let Err(error) = spawned {
+            warn!(image_id = %self.fill.key.id, %error, "no thread to write the image with");
+            return Some(End::NotKept(None));
+        }
+        let pumped = self.pump(&mut body, &pieces, &image).await;
         drop(pieces);
-        let (writer, written) = match (&mut writing).await {
-            Ok(written) => written,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        let Ok(Written { writer, refused }) = (&mut writing).await else {
+            return Some(End::Broken { status: StatusCode::BAD_GATEWAY, reason: "the writer stopped".into() });
         };
-        match (written, stopped) {
-            (Err(error), _) => Some(self.not_kept(writer, &error).await),
-            (Ok(()), Ok(())) => self.finish(writer, image).await,
-            (Ok(()), Err(reason)) => {
+        match (refused, pumped) {
+            (Some((error, mut unwritten)), pumped) => {
+                if let Ok(Some(piece)) = pumped {
+                    unwritten.push(piece);
+                }
+                let rest = Rest::new(writer.written(), unwritten, body);
+                Some(self.not_kept(writer, &error, rest).await)
+            }
+            (None, Ok(_)) => self.finish(writer, image).await,
+            (None, Err(reason)) => {
                 warn!(image_id = %self.fill.key.id, reason, written = writer.written(), "the fill broke off");
                 let suspended = blocking(move || writer.suspend()).await;
                 if let Err(error) = suspended {
@@ -347,8 +373,14 @@ impl Filler {
     }
 
     /// Passes the body on to the writing thread, piece by piece. Where the origin breaks off and can go on from there,
-    /// it is asked to. An error says why the body is not whole. A closed channel is no error: the writer tells why.
-    async fn pump(&self, mut body: AnswerBody, pieces: &mpsc::Sender<Bytes>, image: &Growing) -> Result<(), String> {
+    /// it is asked to. An error says why the body is not whole. A piece is given back where nobody takes it any more:
+    /// the writer tells why.
+    async fn pump(
+        &self,
+        body: &mut AnswerBody,
+        pieces: &mpsc::Sender<Bytes>,
+        image: &Growing,
+    ) -> Result<Option<Bytes>, String> {
         let mut stop = self.stop.clone();
         let mut sent = match self.fill.progress() {
             Progress::Filling { written, .. } => written,
@@ -364,12 +396,12 @@ impl Filler {
                 Some(Ok(piece)) => {
                     retries = 0;
                     sent += piece.len() as u64;
-                    if pieces.send(piece).await.is_err() {
-                        return Ok(());
+                    if let Err(mpsc::error::SendError(piece)) = pieces.send(piece).await {
+                        return Ok(Some(piece));
                     }
                     continue;
                 }
-                None if image.head.size.is_none_or(|size| sent >= size) => return Ok(()),
+                None if image.head.size.is_none_or(|size| sent >= size) => return Ok(None),
                 None => "the body ended early".to_owned(),
                 Some(Err(error)) => error.to_string(),
             };
@@ -380,7 +412,7 @@ impl Filler {
             warn!(image_id = %self.fill.key.id, reason, sent, "the origin broke off; asking for the rest");
             tokio::time::sleep(Duration::from_millis(100) * 4u32.pow(retries - 1)).await;
             match self.ask_for_rest(sent, image).await {
-                Some(rest) => body = rest,
+                Some(rest) => *body = rest,
                 None => return Err(reason),
             }
         }
@@ -388,19 +420,24 @@ impl Filler {
 
     /// The bytes of the same image from `offset` on; none where the origin cannot give them.
     async fn ask_for_rest(&self, offset: u64, image: &Growing) -> Option<AnswerBody> {
-        let answer = self.ask(rest(offset, &image.head.metadata.validators)?).await.ok()?;
-        let (start, size) = resumed_at(&answer).ok()??;
-        (start == offset && image.head.size.is_none_or(|known| known == size)).then_some(answer.body)
+        let validators = &image.head.metadata.validators;
+        let answer = self.ask(rest(offset, validators)?).await.ok()?;
+        goes_on(&answer, offset, image.head.size, validators).then_some(answer.body)
     }
 
-    /// The disk refused. What is written so far is of no use, and who follows goes on with the origin.
-    async fn not_kept(&self, writer: Writer, error: &icewell::Error) -> End {
+    /// The bytes cannot be kept. They give their room back at once, and who follows goes on with the origin.
+    async fn not_kept(&self, writer: Writer, error: &icewell::Error, rest: Rest) -> End {
         let reason = chain(error);
         warn!(image_id = %self.fill.key.id, reason, "the image cannot be kept");
-        let wrong = error.kind() == ErrorKind::SizeMismatch;
-        let why = reason.clone();
-        blocking(move || writer.roll_back(&why)).await;
-        if wrong { End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() } } else { End::NotKept }
+        if error.kind() == ErrorKind::SizeMismatch {
+            let why = reason.clone();
+            blocking(move || writer.roll_back(&why)).await;
+            return End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() };
+        }
+        if let Err(error) = blocking(move || writer.release()).await {
+            warn!(image_id = %self.fill.key.id, %error, "what was written cannot be removed");
+        }
+        End::NotKept(Some(Arc::new(rest)))
     }
 
     // 6.
@@ -451,19 +488,27 @@ enum Cached {
     End(End),
 }
 
+/// What the writing thread comes back with.
+struct Written {
+    writer: Writer,
+    /// Why a piece could not be written, with it and what came after it.
+    refused: Option<(icewell::Error, Vec<Bytes>)>,
+}
+
 /// The writing thread: takes pieces until there are no more, or one cannot be written.
-fn write_pieces(
-    mut writer: Writer,
-    mut pieces: mpsc::Receiver<Bytes>,
-    fill: &Fill,
-) -> (Writer, Result<(), icewell::Error>) {
+fn write_pieces(mut writer: Writer, mut pieces: mpsc::Receiver<Bytes>, fill: &Fill) -> Written {
     while let Some(piece) = pieces.blocking_recv() {
         if let Err(error) = writer.write(&piece) {
-            return (writer, Err(error));
+            pieces.close();
+            let mut unwritten = vec![piece];
+            while let Some(piece) = pieces.blocking_recv() {
+                unwritten.push(piece);
+            }
+            return Written { writer, refused: Some((error, unwritten)) };
         }
         fill.advance(writer.written());
     }
-    (writer, Ok(()))
+    Written { writer, refused: None }
 }
 
 /// The request's fields for the bytes from `offset` on of the image that has these validators; none where they are not
@@ -491,6 +536,24 @@ pub(crate) fn resumed_at(answer: &Answer) -> Result<Option<(u64, u64)>, &'static
     parse().map(Some).ok_or("wrong-range")
 }
 
+/// Whether a 206 is the rest, from `offset` on, of the image with these validators and, where it is known, of this size.
+fn goes_on(answer: &Answer, offset: u64, size: Option<u64>, validators: &icewell::Validators) -> bool {
+    let Ok(Some((start, whole))) = resumed_at(answer) else { return false };
+    start == offset && size.is_none_or(|size| size == whole) && is_of(answer, validators)
+}
+
+/// Whether an answer is of the image that has these validators. A server that does not know `If-Range` sends a part of
+/// whatever it has now, and so tells.
+pub(crate) fn is_of(answer: &Answer, known: &icewell::Validators) -> bool {
+    let told = ImageHead::of_answer(&answer.headers, None, SystemTime::UNIX_EPOCH).metadata.validators;
+    if known.etag.as_deref().is_some_and(|etag| etag.starts_with('"')) {
+        return told.etag == known.etag;
+    }
+    // In answer to an `If-Range` the date may be left out (RFC 9110 §15.3.7), the weak tag may not.
+    let left_out = answer.status == StatusCode::PARTIAL_CONTENT && told.last_modified.is_none();
+    known.last_modified.is_some() && told.etag == known.etag && (left_out || told.last_modified == known.last_modified)
+}
+
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
@@ -513,13 +576,28 @@ fn uncached(why: &'static str, answer: Option<Answer>, error: Option<&icewell::E
     End::Uncached { why, answer: Arc::new(Mutex::new(answer)) }
 }
 
-/// Keeps an answer that is not the image for all who wait; one too long to keep is passed to the first.
+/// Keeps an answer that is not the image for all who wait. One that is too long to keep is passed to the first, and an
+/// error of the server, which is remembered, loses its text instead.
 async fn refused(answer: Answer) -> End {
-    let Answer { status, headers, mut body } = answer;
+    let Answer { status, mut headers, mut body, .. } = answer;
+    if matches!(status, StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE) {
+        let reason = format!("it answered {status}, and nobody had asked for that");
+        return broken(NoAnswer { status: StatusCode::BAD_GATEWAY, reason });
+    }
+    // Several clients get it, so it must not tell one of them another's session.
+    headers.remove(SET_COOKIE);
     let mut kept = BytesMut::new();
     while let Some(piece) = body.next().await {
         match piece {
             Ok(piece) if kept.len() + piece.len() <= MAX_REFUSAL => kept.extend_from_slice(&piece),
+            Ok(_) if status.is_server_error() => {
+                for name in [CONTENT_LENGTH, CONTENT_ENCODING] {
+                    headers.remove(name);
+                }
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+                kept = BytesMut::from(&*format!("{status}: the origin failed\n"));
+                break;
+            }
             Ok(_) => return uncached("long-refusal", None, None),
             Err(error) => return broken(NoAnswer { status: StatusCode::BAD_GATEWAY, reason: error.to_string() }),
         }

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use http::header::{
     ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, HeaderMap, HeaderValue, LAST_MODIFIED, VIA,
 };
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use icewell::{ErrorKind, Reader};
 use tokio::sync::watch;
 use tracing::warn;
@@ -52,7 +52,10 @@ impl From<Response<Body>> for Answered {
 pub(crate) async fn answer<B>(daemon: &Arc<Daemon>, request: &Request<B>, stop: &watch::Receiver<bool>) -> Answered {
     let head_only = request.method() == Method::HEAD;
     let mut answered = match prepare(daemon, request) {
-        Ok(key) => Asked { daemon, key: &key, headers: request.headers(), head_only, stop }.answer().await,
+        Ok(key) => {
+            let old = request.version() < Version::HTTP_11;
+            Asked { daemon, key: &key, headers: request.headers(), head_only, old, stop }.answer().await
+        }
         Err(response) => (*response).into(),
     };
     if head_only {
@@ -84,6 +87,8 @@ struct Asked<'a> {
     key: &'a Key,
     headers: &'a HeaderMap,
     head_only: bool,
+    /// HTTP/1.0 knows no chunks: without a length, a body that breaks off looks like one that is whole.
+    old: bool,
     stop: &'a watch::Receiver<bool>,
 }
 
@@ -122,7 +127,8 @@ impl Asked<'_> {
             }
             let (fill, new) = self.daemon.fills.join_or_create(self.key);
             if new {
-                filler::start(self.daemon, &fill, self.headers.get(VIA).cloned(), self.stop);
+                let via = self.headers.get_all(VIA).iter().cloned().collect();
+                filler::start(self.daemon, &fill, via, self.stop);
             }
             match self.follow(fill, new, stale).await {
                 Followed::Answered(answered) => return answered,
@@ -172,7 +178,12 @@ impl Asked<'_> {
     /// Waits for the origin's answer to a fill, and then for no more than that.
     async fn follow(&self, fill: Arc<Fill>, began: bool, stale: bool) -> Followed {
         let mut progress = fill.follow();
-        let now = match progress.wait_for(|progress| !matches!(progress, Progress::Asking)).await {
+        let unanswerable = |progress: &Progress| match progress {
+            Progress::Asking => true,
+            Progress::Filling { image, .. } => self.old && image.head.size.is_none(),
+            _ => false,
+        };
+        let now = match progress.wait_for(|progress| !unanswerable(progress)).await {
             Ok(now) => now.clone(),
             Err(_) => return Followed::LookAgain(None),
         };
@@ -210,7 +221,7 @@ impl Asked<'_> {
                 CacheStatus::forwarded(Forward::UriMiss).append_to(response.headers_mut());
                 response.into()
             }
-            Progress::Ended(End::NotKept) => self.pass_through("cannot-store", None).await,
+            Progress::Ended(End::NotKept(_)) => self.pass_through("cannot-store", None).await,
         })
     }
 

@@ -28,7 +28,9 @@ pub(crate) async fn ask(
     client: &HeaderMap,
 ) -> Result<Answer, NoAnswer> {
     let mut headers = HeaderMap::new();
-    for name in PASSED {
+    // A range has a meaning for GET only (RFC 9110 §14.2), and servers that think otherwise send a 206.
+    let meaningless = |name: &HeaderName| method == Method::HEAD && (*name == RANGE || *name == IF_RANGE);
+    for name in PASSED.into_iter().filter(|name| !meaningless(name)) {
         for value in client.get_all(&name) {
             headers.append(name.clone(), value.clone());
         }

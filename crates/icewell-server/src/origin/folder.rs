@@ -158,7 +158,7 @@ fn open(folder: &OwnedFd, path: &Path) -> io::Result<Option<(File, Version)>> {
 }
 
 fn empty(status: StatusCode) -> Answer {
-    Answer { status, headers: HeaderMap::new(), body: Box::pin(stream::empty()) }
+    Answer { status, headers: HeaderMap::new(), body: Box::pin(stream::empty()), delimited: true }
 }
 
 fn answer(ask: &Ask, file: File, version: Version) -> Answer {
@@ -198,7 +198,7 @@ fn answer(ask: &Ask, file: File, version: Version) -> Answer {
     };
     insert(CONTENT_LENGTH, &part.len().to_string());
     let body = if ask.method == Method::HEAD { empty(status).body } else { stream_part(file, version, part) };
-    Answer { status, headers, body }
+    Answer { status, headers, body, delimited: true }
 }
 
 /// Reads a part of the file. If the file was changed meanwhile, nobody knows what was read: then it ends in an error.

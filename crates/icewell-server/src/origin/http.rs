@@ -1,7 +1,7 @@
 //! A web server as the origin.
 
-use ::http::StatusCode;
-use ::http::header::{ACCEPT_ENCODING, HeaderValue, USER_AGENT};
+use ::http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING, USER_AGENT};
+use ::http::{StatusCode, Version};
 use futures_util::TryStreamExt;
 use reqwest::{Certificate, Client, Url};
 
@@ -45,9 +45,11 @@ impl Http {
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("icewell/", env!("CARGO_PKG_VERSION"))));
         let request = self.client.request(ask.method.clone(), format!("{}{}", self.base, ask.path_and_query));
         let response = request.headers(headers).send().await.map_err(|error| no_answer(&error))?;
+        let framed = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| response.headers().contains_key(name));
         Ok(Answer {
             status: response.status(),
             headers: response.headers().clone(),
+            delimited: framed || response.version() > Version::HTTP_11,
             body: Box::pin(response.bytes_stream().map_err(|error| std::io::Error::other(chain(&error)))),
         })
     }

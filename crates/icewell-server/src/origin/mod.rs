@@ -39,6 +39,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: AnswerBody,
+    /// Whether the end of the body can be told from a connection that broke off.
+    pub(crate) delimited: bool,
 }
 
 impl fmt::Debug for Answer {

@@ -1,0 +1,159 @@
+//! Everything under DIR stays within the limit, all the time; what does not fit is passed through.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use crate::fixture::{Ask, Daemon, Image, Origin};
+
+const LIMIT: u64 = 30_000_000;
+
+/// Inode and size of all regular files below a folder.
+fn files(folder: &Path) -> BTreeMap<u64, u64> {
+    let Ok(entries) = fs::read_dir(folder) else { return BTreeMap::new() };
+    let mut found = BTreeMap::new();
+    for entry in entries.flatten() {
+        match entry.path().symlink_metadata() {
+            Ok(metadata) if metadata.is_dir() => found.extend(files(&entry.path())),
+            Ok(metadata) if metadata.is_file() => drop(found.insert(metadata.ino(), metadata.len())),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The sum of their sizes. One look takes a while, in which a file may go and another take its room: what two looks
+/// in a row have in common was there at one time.
+fn size_of(folder: &Path) -> u64 {
+    let mut before = files(folder);
+    loop {
+        let now = files(folder);
+        if now == before {
+            return now.values().sum();
+        }
+        before = now;
+    }
+}
+
+/// Sums all the time while `work` runs; the highest sum and the number of sums.
+fn watched(folder: &Path, work: impl FnOnce()) -> (u64, u64) {
+    let (done, highest, sums) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                highest.fetch_max(size_of(folder), Ordering::SeqCst);
+                sums.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        // The watcher ends also where the work fails.
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        done.store(true, Ordering::SeqCst);
+        if let Err(panic) = ended {
+            std::panic::resume_unwind(panic);
+        }
+    });
+    (highest.into_inner(), sums.into_inner())
+}
+
+/// 24 images of 7 MB and a 25th of 50 MB, from 4 clients.
+fn images_from_four_clients(image: Image, large: Image) {
+    let (told, told_large) = (image.clone(), large.clone());
+    let origin = Origin::new(move |request| match request.target.as_str() {
+        "/large" => told_large.answer(request),
+        _ => told.answer(request),
+    });
+    let daemon = Daemon::with(&origin, &["--max-size", "30MB"]);
+    let (highest, sums) = watched(&daemon.dir, || {
+        thread::scope(|scope| {
+            for client in 0..4 {
+                let (daemon, image, large) = (&daemon, &image, &large);
+                scope.spawn(move || {
+                    for i in 0..6 {
+                        daemon.get(&format!("/{client}-{i}")).is(&image.bytes);
+                        if client == 0 && i == 3 {
+                            daemon.get("/large").is(&large.bytes);
+                        }
+                    }
+                });
+            }
+        });
+        daemon.idle();
+    });
+    assert!(sums > 100, "looked {sums} times only");
+    assert!(highest <= LIMIT, "{highest} bytes under the directory");
+    assert!(highest > 20_000_000, "hardly anything was cached: {highest}");
+    let names: Vec<_> = daemon.ls("").iter().map(|row| row["image_id"].to_string()).collect();
+    assert!((3..=4).contains(&names.len()), "{names:?}");
+    assert!(!daemon.is_cached("large"));
+}
+
+#[test]
+fn images_of_known_size() {
+    images_from_four_clients(Image::new(1, 7_000_000), Image::new(2, 50_000_000));
+}
+
+#[test]
+fn images_whose_size_nobody_tells() {
+    let unsized_image = |image: Image| Image { sized: false, ..image };
+    images_from_four_clients(unsized_image(Image::new(1, 7_000_000)), unsized_image(Image::new(2, 50_000_000)));
+}
+
+#[test]
+fn an_image_too_large_removes_nothing_and_says_why() {
+    let (small, large) = (Image::new(1, 1_000_000), Image::new(2, 31_000_000));
+    let (told, told_large) = (small.clone(), large.clone());
+    let origin = Origin::new(move |request| match request.target.as_str() {
+        "/large" => told_large.answer(request),
+        _ => told.answer(request),
+    });
+    let daemon = Daemon::with(&origin, &["--max-size", "30MB"]);
+    daemon.get("/small").is(&small.bytes);
+    daemon.idle();
+    for round in 1..=2 {
+        let answer = daemon.get("/large");
+        answer.is(&large.bytes);
+        assert_eq!(answer.cache_status(), "icewell; fwd=uri-miss; fwd-status=200; detail=no-room");
+        assert_eq!(origin.requests(), 1 + round);
+    }
+    Ask::get("/large").with("Range", "bytes=30000000-").of(daemon.address).is_part(&large.bytes[30_000_000..]);
+    daemon.idle();
+    assert!(daemon.is_cached("small"));
+    assert_eq!((daemon.ls("").len(), daemon.ls("--incomplete").len(), daemon.ls("--invalid").len()), (1, 0, 0));
+}
+
+#[test]
+fn an_unsized_image_that_outgrows_the_limit_still_reaches_its_clients() {
+    // Without validators nobody could ask for the rest: what is on its way has to be passed on.
+    let mut large = Image { sized: false, ..Image::new(3, 40_000_000) };
+    large.etag = None;
+    let origin = Origin::of(&large);
+    let daemon = Daemon::with(&origin, &["--max-size", "30MB"]);
+    daemon.get("/large").is(&large.bytes);
+    daemon.idle();
+    assert_eq!(origin.requests(), 1);
+    assert_eq!(size_of(&daemon.dir), 0, "what cannot be finished takes no room");
+}
+
+#[test]
+fn the_least_recently_used_goes_first_and_readers_read_on() {
+    let image = Image::new(4, 9_000_000);
+    let origin = Origin::of(&image);
+    let daemon = Daemon::with(&origin, &["--max-size", "30MB"]);
+    for name in ["/a", "/b", "/c"] {
+        daemon.get(name).is(&image.bytes);
+        daemon.idle();
+    }
+    let mut reading = Ask::get("/b").begin(daemon.address);
+    reading.read_to(1000);
+    daemon.get("/a").is(&image.bytes);
+    daemon.settles_at("a", 1);
+    daemon.get("/d").is(&image.bytes);
+    daemon.get("/e").is(&image.bytes);
+    daemon.idle();
+    let cached: Vec<_> = daemon.ls("").iter().map(|row| row["image_id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(cached, ["a", "d", "e"]);
+    reading.finish().is(&image.bytes);
+}
