@@ -29,11 +29,9 @@ pub(crate) struct Claimed {
 ///
 /// [`ErrorKind::AlreadyCached`]; [`ErrorKind::InProgress`] where another Icewell or a live Glance fills it.
 pub(crate) fn claim(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<Claimed> {
-    let bytes = {
-        // Whoever removes abandoned fills holds the space lock from the look at the fill's lock to the removal.
-        let _held = lock::space(folders)?;
-        File::from(lock_bytes(folders, id)?)
-    };
+    // Whoever removes abandoned fills holds the space lock from the look at the fill's lock to the removal.
+    let _held = lock::space(folders)?;
+    let bytes = File::from(lock_bytes(folders, id)?);
     let claimed = check_not_cached(folders, id, now).and_then(|()| put_sign(folders, id, now)).and_then(|sign| {
         // A Glance may have committed between the first look and the sign.
         check_not_cached(folders, id, now).inspect_err(|_| drop(remove_sign(folders, id, sign))).map(|()| sign)

@@ -51,3 +51,9 @@ pub use space::{Count, DEFAULT_MAX_SIZE, Limit, Space, Usage};
 pub use time::{Clock, SystemClock};
 pub use verify::Verdict;
 pub use writer::{Announced, Resumable, Writer};
+
+/// The examples of `docs/semantics.md` are tests. Only in the repository: a packaged crate has no documents beside it,
+/// and never sees this.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/semantics.md")]
+mod semantics {}

@@ -3,7 +3,7 @@
 //! | lock | what it is | held |
 //! |---|---|---|
 //! | fill | write lock of the open file description of `incomplete/.icewell/ID` | as long as the [`Writer`] lives |
-//! | space | `flock` of DIR | while bytes are counted, room is made and a fill grows; while one prunes or cleans; while a fill lock is taken |
+//! | space | `flock` of DIR | while bytes are counted, room is made and a fill grows; while one prunes or cleans; while a fill is claimed, or gets another folder |
 //! | queue | `flock` of `queue/` | while an entry is added or removed |
 //! | image | `flock` of a cached image | while its hits are counted |
 //!

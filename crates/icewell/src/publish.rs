@@ -13,6 +13,7 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
 use crate::layout::tag;
+use crate::lock;
 use crate::sys::{self, Dir, SetTime};
 
 /// How a commit ended.
@@ -33,6 +34,8 @@ pub(crate) fn commit(folders: &Folders, id: &ImageId, fill: &File, now: SystemTi
     let name = id.as_str();
     let path = || folders.root.path_of(name);
     sys::sync(fill).context("make durable", || folders.fills.path_of(name))?;
+    // Between two folders a file could be missed by whoever counts them.
+    let held = lock::space(folders)?;
     loop {
         match folders.fills.rename_no_replace(name, &folders.root) {
             Ok(()) => break,
@@ -53,6 +56,7 @@ pub(crate) fn commit(folders: &Folders, id: &ImageId, fill: &File, now: SystemTi
             }
         }
     }
+    drop(held);
     folders.root.sync().context("make durable", path)?;
     folders.fills.sync().context("make durable", || folders.fills.path().into())?;
     Ok(Commit::Stored)
@@ -70,7 +74,7 @@ pub(crate) fn check_not_in_the_way(folders: &Folders, id: &ImageId) -> Result<()
 }
 
 /// Moves `id` from a folder to `invalid/`, over an earlier one, and notes why and when on it: the grace until it is
-/// reaped begins now, not when it was written.
+/// reaped begins now, not when it was written. The caller holds the space lock.
 pub(crate) fn invalidate(folders: &Folders, from: &Dir, id: &ImageId, why: &str, now: SystemTime) -> Result<()> {
     let name = id.as_str();
     if let Some((fd, _)) = from.open_file(name).context("open", || from.path_of(name))? {

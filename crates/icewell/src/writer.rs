@@ -17,7 +17,7 @@ use crate::layout::tag;
 use crate::mark::Mark;
 use crate::publish::{self, Commit};
 use crate::time::Clock;
-use crate::{queue, space, sys};
+use crate::{lock, queue, space, sys};
 
 /// Zeros are looked for in blocks of this many bytes: what file systems allocate at least.
 const BLOCK: usize = 4096;
@@ -397,6 +397,7 @@ impl Writer {
 
     fn fail(&mut self, why: &str) {
         self.stage = Stage::Done;
+        let _held = lock::space(&self.folders);
         let gone = |error: Error| warn!(image_id = %self.id, %error, "the failed fill cannot be set aside");
         // The reservation goes; only what was written is kept for a look.
         sys::truncate(&self.claimed.bytes, self.mark.written).ok();

@@ -23,7 +23,7 @@ fn check(operations: &[Operation]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_cache_is_its_model(operations in prop::collection::vec(operations::operation(), 1..40)) {
@@ -41,6 +41,12 @@ fn regression_moved_there_and_back() {
 #[test]
 fn regression_cached_by_another_while_suspended() {
     check(&[Suspend(0, 10, 20), Plant(0, 5), Resume(0, 20), Remove(0), Resume(0, 20)]);
+}
+
+/// A fill that was broken off is gone on with under a limit that is lower by now.
+#[test]
+fn regression_resumed_under_a_lower_limit() {
+    check(&[Fill(0, 16), Suspend(3, 23, 23), Limit(20), Resume(3, 0)]);
 }
 
 /// A leftover in `incomplete/` is set aside by a claim that is given back at once.

@@ -177,14 +177,17 @@ pub fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// The regular files under `dir` by inode, with their sizes. Files that vanish on the way are left out.
-pub fn files_under(dir: &Path) -> BTreeMap<u64, u64> {
+/// The sizes of the regular files under `dir`, by inode and by time of birth, for inodes are used again. Files that
+/// vanish on the way are left out.
+pub fn files_under(dir: &Path) -> BTreeMap<(u64, SystemTime), u64> {
     use std::os::unix::fs::MetadataExt;
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         match entry.path().symlink_metadata() {
             Ok(metadata) if metadata.is_dir() => files.append(&mut files_under(&entry.path())),
-            Ok(metadata) if metadata.is_file() => drop(files.insert(metadata.ino(), metadata.len())),
+            Ok(metadata) if metadata.is_file() => {
+                files.insert((metadata.ino(), metadata.created().unwrap()), metadata.len());
+            }
             _ => {}
         }
     }
