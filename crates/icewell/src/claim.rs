@@ -68,6 +68,18 @@ impl Claimed {
         Err(Error::new(ErrorKind::Io, "find", path()).with_detail("somebody removed it during the fill"))
     }
 
+    /// Leaves the bytes of an earlier fill to those who watch them, and goes on with an empty file: written anew under
+    /// their eyes, the old bytes and the new ones would be taken for one image.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InProgress`] where another filler was quicker.
+    pub(crate) fn renew(&mut self, folders: &Folders, id: &ImageId) -> Result<()> {
+        folders.fills.unlink(OsStr::new(id.as_str())).context("remove", || folders.fills.path_of(id.as_str()))?;
+        self.bytes = File::from(lock_bytes(folders, id)?);
+        Ok(())
+    }
+
     /// Takes the sign away. The lock goes with the bytes' file.
     pub(crate) fn remove_sign(&self, folders: &Folders, id: &ImageId) -> Result<()> {
         remove_sign(folders, id, self.sign)

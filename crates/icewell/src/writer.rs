@@ -131,15 +131,18 @@ impl Writer {
     ///
     /// [`ErrorKind::NoRoom`] where the image cannot fit the limit; then nothing else was removed for it.
     pub fn start(&mut self, announced: Announced) -> Result<()> {
-        self.leftover = None;
+        let fresh = self.stage == Stage::Claimed && self.leftover.take().is_none();
         self.stage = Stage::Filling;
+        if !fresh {
+            self.claimed.renew(&self.folders, &self.id)?;
+        }
         self.mark = Mark { size: announced.size, boot: sys::boot_id(), ..Mark::default() };
         self.reserved = 0;
         sys::truncate(&self.claimed.bytes, 0).context("begin to fill", || self.path())?;
-        self.set_expected(&announced);
+        self.set_expected(announced.digests);
         // The mark first: without it there is no fill, without the metadata there is.
         self.store_mark()?;
-        attrs::set_metadata(&self.claimed.bytes, &announced.metadata).context("tag", || self.path())?;
+        self.tag_fill(&announced.metadata).context("tag", || self.path())?;
         if let Some(size) = announced.size
             && let Err(error) = self.reserve(size)
         {
@@ -163,12 +166,19 @@ impl Writer {
         // What lies beyond may be garbage; cut off and made anew it is zeros, which the holes rely on.
         sys::truncate(&self.claimed.bytes, length).context("resume", || self.path())?;
         self.reserved = length;
-        self.set_expected(&announced);
+        let mut digests = announced.digests;
+        // What was vouched for at the start counts on, also where the answer with the rest is silent about the whole.
+        if let Some(before) = Tagged::File(&self.claimed.bytes).digest(tag::DIGEST)
+            && !digests.iter().any(|digest| digest.algorithm() == before.algorithm())
+        {
+            digests.push(before);
+        }
+        self.set_expected(digests);
         if let Some(hasher) = &mut self.hasher {
             hash_prefix(&self.claimed.bytes, length, hasher)
                 .context("read again", || self.folders.fills.path_of(self.id.as_str()))?;
         }
-        attrs::set_metadata(&self.claimed.bytes, &announced.metadata).context("tag", || self.path())?;
+        self.tag_fill(&announced.metadata).context("tag", || self.path())?;
         self.mark = Mark { written: length, synced: 0, size: announced.size, boot: sys::boot_id() };
         self.store_mark()?;
         if let Some(size) = announced.size
@@ -182,10 +192,20 @@ impl Writer {
         Ok(())
     }
 
-    fn set_expected(&mut self, announced: &Announced) {
-        self.expected = announced.digests.iter().max_by_key(|digest| digest.algorithm()).cloned();
+    fn set_expected(&mut self, digests: Vec<Digest>) {
+        self.expected = digests.into_iter().max_by_key(Digest::algorithm);
         let algorithm = self.expected.as_ref().map_or(Algorithm::Sha256, Digest::algorithm);
         self.hasher = Some(Hasher::new(algorithm));
+    }
+
+    /// Keeps with the fill what a later one needs to go on from it.
+    fn tag_fill(&self, metadata: &Metadata) -> io::Result<()> {
+        let bytes = &self.claimed.bytes;
+        match &self.expected {
+            Some(digest) => attrs::set_if_it_fits(bytes, tag::DIGEST, &digest.to_string())?,
+            None => sys::remove_tag(bytes, tag::DIGEST)?,
+        }
+        attrs::set_metadata(bytes, metadata)
     }
 
     /// Appends `bytes` to the image. Blocks of zeros become holes. On a full file system room is made, if there is
