@@ -44,8 +44,14 @@ const PIECES_AHEAD: usize = 16;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Runs a fill to its end, in the background. `via` is what the client that began it came by.
-pub(crate) fn start(daemon: &Arc<Daemon>, fill: &Arc<Fill>, via: Vec<HeaderValue>, stop: &watch::Receiver<bool>) {
-    let filler = Filler { daemon: daemon.clone(), fill: fill.clone(), via, stop: stop.clone() };
+pub(crate) fn start(
+    daemon: &Arc<Daemon>,
+    fill: &Arc<Fill>,
+    via: Vec<HeaderValue>,
+    found: Found,
+    stop: &watch::Receiver<bool>,
+) {
+    let filler = Filler { daemon: daemon.clone(), fill: fill.clone(), via, found, stop: stop.clone() };
     tokio::spawn(async move {
         let unfinished = Unfinished(filler.fill.clone(), filler.daemon.clone());
         let end = filler.run().await;
@@ -65,6 +71,14 @@ pub(crate) fn start(daemon: &Arc<Daemon>, fill: &Arc<Fill>, via: Vec<HeaderValue
     });
 }
 
+/// What who begins a fill found in the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Missing,
+    /// An image that the origin has to be asked about.
+    Stale,
+}
+
 /// Takes a fill off the list at its end, however that comes.
 struct Unfinished(Arc<Fill>, Arc<Daemon>);
 
@@ -82,6 +96,7 @@ struct Filler {
     daemon: Arc<Daemon>,
     fill: Arc<Fill>,
     via: Vec<HeaderValue>,
+    found: Found,
     /// True when the daemon stops: then the fill is broken off, to be resumed.
     stop: watch::Receiver<bool>,
 }
@@ -121,6 +136,10 @@ impl Filler {
         let Ok(image) = blocking(move || cache.read(&id).map(|reader| reader.image().clone())).await else {
             return Cached::Missing;
         };
+        if self.found == Found::Missing {
+            // Somebody else was quicker, by a moment.
+            return Cached::End(End::Cached(Good::Stored));
+        }
         let head = ImageHead::of_image(&image);
         let mut headers = HeaderMap::new();
         insert(&mut headers, IF_NONE_MATCH, head.metadata.validators.etag.as_deref());
