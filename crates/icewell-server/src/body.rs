@@ -21,10 +21,10 @@ use tokio::sync::watch;
 
 use crate::daemon::{Body, Daemon, blocking};
 use crate::fill::{End, Growing, Progress};
-use crate::filler::{content_length, is_of, rest};
 use crate::image_head::ImageHead;
 use crate::key::Key;
 use crate::origin::{Answer, AnswerBody, Ask};
+use crate::rest::{content_length, is_of, rest};
 
 /// How much is read at a time: what a slow client costs in memory.
 const CHUNK: u64 = 64 << 10;

@@ -74,7 +74,7 @@ impl Fetcher {
     async fn fill(&self, key: &Key, progress: &mut dyn FnMut(u64, Option<u64>)) -> Result<Fetched, Error> {
         let (fill, new) = self.daemon.fills.join_or_create(key);
         if new {
-            filler::start(&self.daemon, &fill, Vec::new(), &self.stop.subscribe());
+            filler::start(&self.daemon, &fill, Vec::new(), filler::Found::Missing, &self.stop.subscribe());
         }
         let failed = |why: String| Err(Error::new(format!("cannot fetch {:?}: {why}", key.id)));
         let mut follow = fill.follow();

@@ -8,44 +8,44 @@
 //! 6. Verified, the last bytes are let go; then the image is committed.
 //!
 //! The fill goes on whoever listens. A break of the origin in the middle is healed by asking for the rest.
+//! The last two steps are [`transfer`]'s; how a fill ends without an image is worded in [`ending`].
 
-use std::io;
-use std::sync::{Arc, Mutex};
+mod ending;
+mod transfer;
+
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
-use http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE, SET_COOKIE, VIA,
-};
+use http::header::{HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, VIA};
 use http::{Method, StatusCode};
-use icewell::{Announced, Commit, ErrorKind, Observed, Observer, Writer};
-use tokio::sync::{mpsc, oneshot, watch};
+use icewell::{Announced, ErrorKind, Observed, Observer, Writer};
+use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
+use self::ending::{broken, refused, uncached};
 use crate::daemon::{Daemon, blocking};
 use crate::digest_fields::vouched_digests;
 use crate::error::chain;
-use crate::fill::{End, Fill, Good, Growing, Progress, Refusal, Rest};
+use crate::fill::{End, Fill, Good, Growing, Progress};
 use crate::freshness::storable;
 use crate::image_head::ImageHead;
-use crate::origin::{Answer, AnswerBody, Ask, NoAnswer};
+use crate::origin::{Answer, Ask, NoAnswer};
+use crate::rest::{content_length, goes_on, rest, resumed_at};
 
 /// How long a failure is remembered, so that a herd of clients does not become a herd of requests.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
-/// The longest body of an answer that is not the image and is kept for all who wait.
-const MAX_REFUSAL: usize = 64 << 10;
-/// How often a body that broke off is asked for again without a byte gained in between.
-const MAX_RETRIES: u32 = 3;
-/// How many pieces of a body may wait for the disk.
-const PIECES_AHEAD: usize = 16;
 /// How often a fill of another process is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Runs a fill to its end, in the background. `via` is what the client that began it came by.
-pub(crate) fn start(daemon: &Arc<Daemon>, fill: &Arc<Fill>, via: Vec<HeaderValue>, stop: &watch::Receiver<bool>) {
-    let filler = Filler { daemon: daemon.clone(), fill: fill.clone(), via, stop: stop.clone() };
+pub(crate) fn start(
+    daemon: &Arc<Daemon>,
+    fill: &Arc<Fill>,
+    via: Vec<HeaderValue>,
+    found: Found,
+    stop: &watch::Receiver<bool>,
+) {
+    let filler = Filler { daemon: daemon.clone(), fill: fill.clone(), via, found, stop: stop.clone() };
     tokio::spawn(async move {
         let unfinished = Unfinished(filler.fill.clone(), filler.daemon.clone());
         let end = filler.run().await;
@@ -65,6 +65,14 @@ pub(crate) fn start(daemon: &Arc<Daemon>, fill: &Arc<Fill>, via: Vec<HeaderValue
     });
 }
 
+/// What who begins a fill found in the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Missing,
+    /// An image that the origin has to be asked about.
+    Stale,
+}
+
 /// Takes a fill off the list at its end, however that comes.
 struct Unfinished(Arc<Fill>, Arc<Daemon>);
 
@@ -82,6 +90,7 @@ struct Filler {
     daemon: Arc<Daemon>,
     fill: Arc<Fill>,
     via: Vec<HeaderValue>,
+    found: Found,
     /// True when the daemon stops: then the fill is broken off, to be resumed.
     stop: watch::Receiver<bool>,
 }
@@ -121,6 +130,10 @@ impl Filler {
         let Ok(image) = blocking(move || cache.read(&id).map(|reader| reader.image().clone())).await else {
             return Cached::Missing;
         };
+        if self.found == Found::Missing {
+            // Somebody else was quicker, by a moment.
+            return Cached::End(End::Cached(Good::Stored));
+        }
         let head = ImageHead::of_image(&image);
         let mut headers = HeaderMap::new();
         insert(&mut headers, IF_NONE_MATCH, head.metadata.validators.etag.as_deref());
@@ -333,144 +346,6 @@ impl Filler {
             }
         }
     }
-
-    // 5.
-
-    async fn transfer(&self, writer: Writer, mut body: AnswerBody, image: Arc<Growing>) -> Option<End> {
-        let (pieces, received) = mpsc::channel(PIECES_AHEAD);
-        let (done, mut writing) = oneshot::channel();
-        let fill = self.fill.clone();
-        // Not one of the runtime's threads: as many slow origins as there are of those would stop everything.
-        let thread = std::thread::Builder::new().name("fill".into());
-        let spawned = thread.spawn(move || done.send(write_pieces(writer, received, &fill)).ok());
-        if let Err(error) = spawned {
-            warn!(image_id = %self.fill.key.id, %error, "no thread to write the image with");
-            return Some(End::NotKept(None));
-        }
-        let pumped = self.pump(&mut body, &pieces, &image).await;
-        drop(pieces);
-        let Ok(Written { writer, refused }) = (&mut writing).await else {
-            return Some(End::Broken { status: StatusCode::BAD_GATEWAY, reason: "the writer stopped".into() });
-        };
-        match (refused, pumped) {
-            (Some((error, mut unwritten)), pumped) => {
-                if let Ok(Some(piece)) = pumped {
-                    unwritten.push(piece);
-                }
-                let rest = Rest::new(writer.written(), unwritten, body);
-                Some(self.not_kept(writer, &error, rest).await)
-            }
-            (None, Ok(_)) => self.finish(writer, image).await,
-            (None, Err(reason)) => {
-                warn!(image_id = %self.fill.key.id, reason, written = writer.written(), "the fill broke off");
-                let suspended = blocking(move || writer.suspend()).await;
-                if let Err(error) = suspended {
-                    warn!(image_id = %self.fill.key.id, %error, "what was fetched cannot be kept");
-                }
-                Some(End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() })
-            }
-        }
-    }
-
-    /// Passes the body on to the writing thread, piece by piece. Where the origin breaks off and can go on from there,
-    /// it is asked to. An error says why the body is not whole. A piece is given back where nobody takes it any more:
-    /// the writer tells why.
-    async fn pump(
-        &self,
-        body: &mut AnswerBody,
-        pieces: &mpsc::Sender<Bytes>,
-        image: &Growing,
-    ) -> Result<Option<Bytes>, String> {
-        let mut stop = self.stop.clone();
-        let mut sent = match self.fill.progress() {
-            Progress::Filling { written, .. } => written,
-            _ => 0,
-        };
-        let mut retries = 0;
-        loop {
-            let piece = tokio::select! {
-                piece = body.next() => piece,
-                _ = stop.wait_for(|stop| *stop) => return Err("the daemon stops".into()),
-            };
-            let reason = match piece {
-                Some(Ok(piece)) => {
-                    retries = 0;
-                    sent += piece.len() as u64;
-                    if let Err(mpsc::error::SendError(piece)) = pieces.send(piece).await {
-                        return Ok(Some(piece));
-                    }
-                    continue;
-                }
-                None if image.head.size.is_none_or(|size| sent >= size) => return Ok(None),
-                None => "the body ended early".to_owned(),
-                Some(Err(error)) => error.to_string(),
-            };
-            if retries == MAX_RETRIES {
-                return Err(reason);
-            }
-            retries += 1;
-            warn!(image_id = %self.fill.key.id, reason, sent, "the origin broke off; asking for the rest");
-            tokio::time::sleep(Duration::from_millis(100) * 4u32.pow(retries - 1)).await;
-            match self.ask_for_rest(sent, image).await {
-                Some(rest) => *body = rest,
-                None => return Err(reason),
-            }
-        }
-    }
-
-    /// The bytes of the same image from `offset` on; none where the origin cannot give them.
-    async fn ask_for_rest(&self, offset: u64, image: &Growing) -> Option<AnswerBody> {
-        let validators = &image.head.metadata.validators;
-        let answer = self.ask(rest(offset, validators)?).await.ok()?;
-        goes_on(&answer, offset, image.head.size, validators).then_some(answer.body)
-    }
-
-    /// The bytes cannot be kept. They give their room back at once, and who follows goes on with the origin.
-    async fn not_kept(&self, writer: Writer, error: &icewell::Error, rest: Rest) -> End {
-        let reason = chain(error);
-        warn!(image_id = %self.fill.key.id, reason, "the image cannot be kept");
-        if error.kind() == ErrorKind::SizeMismatch {
-            let why = reason.clone();
-            blocking(move || writer.roll_back(&why)).await;
-            return End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() };
-        }
-        if let Err(error) = blocking(move || writer.release()).await {
-            warn!(image_id = %self.fill.key.id, %error, "what was written cannot be removed");
-        }
-        End::NotKept(Some(Arc::new(rest)))
-    }
-
-    // 6.
-
-    async fn finish(&self, mut writer: Writer, image: Arc<Growing>) -> Option<End> {
-        let (writer, verified) = blocking(move || {
-            let verified = writer.verify();
-            (writer, verified)
-        })
-        .await;
-        if let Err(error) = verified {
-            let reason = chain(&error);
-            warn!(image_id = %self.fill.key.id, reason, "the image is not what the origin announced");
-            let why = reason.clone();
-            blocking(move || writer.roll_back(&why)).await;
-            return Some(End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() });
-        }
-        let size = writer.written();
-        self.fill.set(Progress::Whole { image, size });
-        let (cache, fill) = (self.daemon.cache.clone(), self.fill.clone());
-        let committed = blocking(move || {
-            let committed = writer.commit()?;
-            if committed == Commit::Stored {
-                fill.committed(cache.read(&fill.key.id)?);
-            }
-            Ok::<_, icewell::Error>(())
-        });
-        match committed.await {
-            Ok(()) => info!(image_id = %self.fill.key.id, size, "cached"),
-            Err(error) => warn!(image_id = %self.fill.key.id, error = chain(&error), "the image cannot be committed"),
-        }
-        None
-    }
 }
 
 /// Who fills an image.
@@ -488,128 +363,8 @@ enum Cached {
     End(End),
 }
 
-/// What the writing thread comes back with.
-struct Written {
-    writer: Writer,
-    /// Why a piece could not be written, with it and what came after it.
-    refused: Option<(icewell::Error, Vec<Bytes>)>,
-}
-
-/// The writing thread: takes pieces until there are no more, or one cannot be written.
-fn write_pieces(mut writer: Writer, mut pieces: mpsc::Receiver<Bytes>, fill: &Fill) -> Written {
-    while let Some(piece) = pieces.blocking_recv() {
-        if let Err(error) = writer.write(&piece) {
-            pieces.close();
-            let mut unwritten = vec![piece];
-            while let Some(piece) = pieces.blocking_recv() {
-                unwritten.push(piece);
-            }
-            return Written { writer, refused: Some((error, unwritten)) };
-        }
-        fill.advance(writer.written());
-    }
-    Written { writer, refused: None }
-}
-
-/// The request's fields for the bytes from `offset` on of the image that has these validators; none where they are not
-/// strong enough to tell it from another (RFC 9110 §13.1.5).
-pub(crate) fn rest(offset: u64, validators: &icewell::Validators) -> Option<HeaderMap> {
-    let strong = validators.etag.as_deref().filter(|etag| etag.starts_with('"'));
-    let mut headers = HeaderMap::new();
-    insert(&mut headers, IF_RANGE, Some(strong.or(validators.last_modified.as_deref())?));
-    insert(&mut headers, RANGE, Some(&format!("bytes={offset}-")));
-    Some(headers)
-}
-
-/// Where a 206 begins and how large the whole is; none for a 200. An error for a 206 that nobody can go on from.
-pub(crate) fn resumed_at(answer: &Answer) -> Result<Option<(u64, u64)>, &'static str> {
-    if answer.status != StatusCode::PARTIAL_CONTENT {
-        return Ok(None);
-    }
-    let parse = || {
-        let value = answer.headers.get(CONTENT_RANGE)?.to_str().ok()?;
-        let (range, size) = value.strip_prefix("bytes ")?.split_once('/')?;
-        let (start, last) = range.split_once('-')?;
-        let (start, last, size): (u64, u64, u64) = (start.parse().ok()?, last.parse().ok()?, size.parse().ok()?);
-        (start <= last && last.checked_add(1)? == size).then_some((start, size))
-    };
-    parse().map(Some).ok_or("wrong-range")
-}
-
-/// Whether a 206 is the rest, from `offset` on, of the image with these validators and, where it is known, of this size.
-fn goes_on(answer: &Answer, offset: u64, size: Option<u64>, validators: &icewell::Validators) -> bool {
-    let Ok(Some((start, whole))) = resumed_at(answer) else { return false };
-    start == offset && size.is_none_or(|size| size == whole) && is_of(answer, validators)
-}
-
-/// Whether an answer is of the image that has these validators. A server that does not know `If-Range` sends a part of
-/// whatever it has now, and so tells.
-pub(crate) fn is_of(answer: &Answer, known: &icewell::Validators) -> bool {
-    let told = ImageHead::of_answer(&answer.headers, None, SystemTime::UNIX_EPOCH).metadata.validators;
-    if known.etag.as_deref().is_some_and(|etag| etag.starts_with('"')) {
-        return told.etag == known.etag;
-    }
-    // In answer to an `If-Range` the date may be left out (RFC 9110 §15.3.7), the weak tag may not.
-    let left_out = answer.status == StatusCode::PARTIAL_CONTENT && told.last_modified.is_none();
-    known.last_modified.is_some() && told.etag == known.etag && (left_out || told.last_modified == known.last_modified)
-}
-
-pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: Option<&str>) {
     if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
         headers.insert(name, value);
-    }
-}
-
-fn broken(no_answer: NoAnswer) -> End {
-    End::Broken { status: no_answer.status, reason: no_answer.reason.into() }
-}
-
-fn uncached(why: &'static str, answer: Option<Answer>, error: Option<&icewell::Error>) -> End {
-    match error {
-        Some(error) => warn!(why, error = chain(error), "passed through uncached"),
-        None => info!(why, "passed through uncached"),
-    }
-    End::Uncached { why, answer: Arc::new(Mutex::new(answer)) }
-}
-
-/// Keeps an answer that is not the image for all who wait. One that is too long to keep is passed to the first, and an
-/// error of the server, which is remembered, loses its text instead.
-async fn refused(answer: Answer) -> End {
-    let Answer { status, mut headers, mut body, .. } = answer;
-    if matches!(status, StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE) {
-        let reason = format!("it answered {status}, and nobody had asked for that");
-        return broken(NoAnswer { status: StatusCode::BAD_GATEWAY, reason });
-    }
-    // Several clients get it, so it must not tell one of them another's session.
-    headers.remove(SET_COOKIE);
-    let mut kept = BytesMut::new();
-    while let Some(piece) = body.next().await {
-        match piece {
-            Ok(piece) if kept.len() + piece.len() <= MAX_REFUSAL => kept.extend_from_slice(&piece),
-            Ok(_) if status.is_server_error() => {
-                for name in [CONTENT_LENGTH, CONTENT_ENCODING] {
-                    headers.remove(name);
-                }
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-                kept = BytesMut::from(&*format!("{status}: the origin failed\n"));
-                break;
-            }
-            Ok(_) => return uncached("long-refusal", None, None),
-            Err(error) => return broken(NoAnswer { status: StatusCode::BAD_GATEWAY, reason: error.to_string() }),
-        }
-    }
-    End::Refused(Arc::new(Refusal { status, headers, body: kept.freeze() }))
-}
-
-impl From<End> for io::Error {
-    fn from(end: End) -> Self {
-        match end {
-            End::Broken { reason, .. } => io::Error::other(reason.to_string()),
-            other => io::Error::other(format!("the fill ended: {other:?}")),
-        }
     }
 }

@@ -128,7 +128,8 @@ impl Asked<'_> {
             let (fill, new) = self.daemon.fills.join_or_create(self.key);
             if new {
                 let via = self.headers.get_all(VIA).iter().cloned().collect();
-                filler::start(self.daemon, &fill, via, self.stop);
+                let found = if stale { filler::Found::Stale } else { filler::Found::Missing };
+                filler::start(self.daemon, &fill, via, found, self.stop);
             }
             match self.follow(fill, new, stale).await {
                 Followed::Answered(answered) => return answered,

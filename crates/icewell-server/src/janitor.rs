@@ -128,7 +128,7 @@ async fn fetch(daemon: Arc<Daemon>, key: Key, stop: watch::Receiver<bool>) -> (I
     }
     let (fill, new) = daemon.fills.join_or_create(&key);
     if new {
-        filler::start(&daemon, &fill, Vec::new(), &stop);
+        filler::start(&daemon, &fill, Vec::new(), filler::Found::Missing, &stop);
     }
     let mut progress = fill.follow();
     let end = progress.wait_for(|progress| matches!(progress, Progress::Whole { .. } | Progress::Ended(_))).await;

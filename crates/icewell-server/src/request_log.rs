@@ -41,6 +41,8 @@ pub(crate) struct Counters {
     pub(crate) requests: AtomicU64,
     pub(crate) hits: AtomicU64,
     pub(crate) bytes: AtomicU64,
+    /// Responses that have ended and are not yet counted on their images.
+    pub(crate) uncounted: AtomicU64,
 }
 
 /// A body that tells how it ended.
@@ -141,6 +143,8 @@ impl Drop for Logged {
         );
         let read = self.outcome.read.take().filter(|_| hit || self.sent > 0);
         if let (Some(read), Ok(runtime)) = (read, tokio::runtime::Handle::try_current()) {
+            let daemon = line.daemon.clone();
+            daemon.counters.uncounted.fetch_add(1, Ordering::AcqRel);
             runtime.spawn(async move {
                 match read {
                     Read::Cached(reader) => blocking(move || count(&reader, u64::from(hit))).await,
@@ -148,6 +152,7 @@ impl Drop for Logged {
                     // The commit, or a hit after it, sets the access time.
                     Read::Fill(_) => {}
                 }
+                daemon.counters.uncounted.fetch_sub(1, Ordering::AcqRel);
             });
         }
     }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
@@ -162,10 +163,11 @@ fn signals(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Error> {
     signal(kind).map_err(|error| Error::new("cannot wait for signals").with_source(error))
 }
 
-/// Gives fills that were told to stop the time to make durable what they have.
+/// Gives fills that were told to stop the time to make durable what they have, and the last hits that to be counted.
 async fn end_of_fills(daemon: &Daemon) {
     let started = Instant::now();
-    while daemon.fills.len() > 0 && started.elapsed() < SUSPEND_TIMEOUT {
+    let busy = || daemon.fills.len() > 0 || daemon.counters.uncounted.load(Ordering::Acquire) > 0;
+    while busy() && started.elapsed() < SUSPEND_TIMEOUT {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

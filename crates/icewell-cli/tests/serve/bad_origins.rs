@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use crate::fixture::{Ask, Body, Cut, Daemon, Gate, Image, Origin, Reply, base64, bytes_of, digest_of, until};
+use crate::fixture::{Ask, Body, Cut, Daemon, Gate, Image, Origin, Reply, base64, digest_of, until};
 
 fn nothing_is_cached(daemon: &Daemon) {
     daemon.idle();

@@ -1,16 +1,23 @@
 //! The daemon as its clients and operators see it: the real program, real sockets, real files.
 //!
-//! One module per promise of `docs/semantics.md` and `docs/http-api.md`.
+//! One module per promise.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how failure is told")]
 
 mod fixture;
 
-mod bad_origins;
+mod hit_and_miss;
+mod hits;
+mod keys;
+mod real_images;
+
 mod conditional;
 mod freshness;
 mod herd;
-mod hit_and_miss;
-mod hits;
-mod limit;
 mod ranges;
+
+mod bad_origins;
+mod full_disk;
+mod lifecycle;
+mod limit;
+mod one_directory;

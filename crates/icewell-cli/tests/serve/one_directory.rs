@@ -1,0 +1,123 @@
+//! Several processes on one directory: one copy from the origin, and each client gets it as it comes.
+
+use std::process::{Child, Stdio};
+
+use crate::fixture::{Ask, Cut, Daemon, Gate, Image, Origin, Reply, icewell_command, until};
+
+fn fetch(daemon: &Daemon, id: &str) -> Child {
+    let mut command = icewell_command();
+    command.args(["fetch", "--quiet", "--origin", &daemon.origin, id, "--dir"]).arg(&daemon.dir);
+    command.stdout(Stdio::null()).spawn().unwrap()
+}
+
+/// Lets a little more through, again and again, until something holds.
+fn dripping(gate: &Gate, from: u64, what: &str, mut holds: impl FnMut() -> bool) {
+    let mut open_to = from;
+    until(what, || {
+        open_to += 1000;
+        gate.open_to(open_to);
+        holds()
+    });
+}
+
+#[test]
+fn four_fetches_at_once_are_one_download() {
+    let image = Image::new(1, 20_000_000);
+    let gate = Gate::at(1_000_000);
+    let (told, gated) = (image.clone(), gate.clone());
+    let origin = Origin::new(move |request| told.answer(request).gated(&gated));
+    // Started only for its directory and its questions about it.
+    let daemon = Daemon::of(&origin);
+    let mut fetches: Vec<_> = (0..4).map(|_| fetch(&daemon, "a")).collect();
+    until("the origin is asked", || origin.requests() > 0);
+    gate.open();
+    for fetch in &mut fetches {
+        assert!(fetch.wait().unwrap().success());
+    }
+    assert_eq!((origin.requests(), origin.sent()), (1, image.size()));
+    assert_eq!(daemon.hits("a"), Some(0));
+    daemon.get("/a").is(&image.bytes);
+    assert_eq!(origin.requests(), 1);
+}
+
+#[test]
+fn a_second_daemon_follows_the_fill_of_the_first() {
+    let image = Image::new(2, 20_000_000);
+    let gate = Gate::at(1_000_000);
+    let (told, gated) = (image.clone(), gate.clone());
+    let origin = Origin::new(move |request| told.answer(request).gated(&gated));
+    let first = Daemon::of(&origin);
+    let second = Daemon::start(&first.dir, &first.origin, &[]);
+    let one = Ask::get("/a").begin(first.address);
+    let mut other = Ask::get("/a").begin(second.address);
+    assert_eq!(other.response.cache_status(), "icewell; fwd=uri-miss; collapsed");
+    // Its client has bytes while the origin still holds back the rest.
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| other.read_to(500_000));
+        dripping(&gate, 1_000_000, "bytes come", || reading.is_finished());
+        assert_eq!(reading.join().unwrap(), 500_000);
+    });
+    assert!(origin.sent() < image.size());
+    gate.open();
+    one.finish().is(&image.bytes);
+    other.finish().is(&image.bytes);
+    first.idle();
+    second.idle();
+    assert_eq!((origin.requests(), origin.sent()), (1, image.size()));
+    first.settles_at("a", 1);
+    drop(second);
+}
+
+#[test]
+fn a_fill_of_another_process_that_dies_breaks_no_client() {
+    let image = Image::new(3, 20_000_000);
+    let gate = Gate::at(1_000_000);
+    let (told, gated) = (image.clone(), gate.clone());
+    let origin = Origin::new(move |request| {
+        let reply = told.answer(request);
+        if request.nth == 0 { reply.gated(&gated) } else { reply }
+    });
+    let daemon = Daemon::of(&origin);
+    let mut other = fetch(&daemon, "a");
+    until("the other process fills", || daemon.ls("--incomplete").first().is_some_and(|row| row["active"] == true));
+    let mut download = Ask::get("/a").begin(daemon.address);
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| download.read_to(500_000));
+        dripping(&gate, 1_000_000, "bytes come", || reading.is_finished());
+    });
+    other.kill().unwrap();
+    other.wait().unwrap();
+    download.finish().is(&image.bytes);
+    daemon.idle();
+    daemon.get("/a").is(&image.bytes);
+    daemon.idle();
+    assert!(daemon.is_cached("a"));
+}
+
+#[test]
+fn what_an_earlier_fill_left_is_not_taken_for_what_the_next_one_writes() {
+    let (old, new) = (Image::new(4, 20_000_000), Image::new(5, 20_000_000));
+    let told = old.clone();
+    let origin = Origin::new(move |_| told.whole().cut(9_000_000, Cut::Close));
+    let daemon = Daemon::of(&origin);
+    daemon.get("/a").is_broken_off(&old.bytes);
+    daemon.idle();
+    // Another process takes up what is left, and the origin thinks about it: the image has changed meanwhile.
+    let gate = Gate::at(0);
+    let (told, gated) = (new.clone(), gate.clone());
+    origin.now(move |request| Reply { wait: Some(gated.clone()), ..told.answer(request) });
+    let before = origin.requests();
+    let mut other = fetch(&daemon, "a");
+    until("the other process asks", || origin.requests() > before);
+    let asked = Ask::get("/a").sent(daemon.address);
+    until("the daemon has seen the request", || daemon.metric("icewell_fills") == 1);
+    gate.open();
+    let answer = asked.head().finish();
+    assert!(other.wait().unwrap().success());
+    // The client may have begun with the old one; then it has to see that this is not the image any more.
+    match answer.whole {
+        true => answer.is(&new.bytes),
+        false => assert!([&old, &new].iter().any(|image| image.bytes.starts_with(&answer.body)), "a mixture of both"),
+    }
+    daemon.get("/a").is(&new.bytes);
+}

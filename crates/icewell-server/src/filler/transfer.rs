@@ -1,0 +1,186 @@
+//! A fill's bytes, from the origin's answer to the commit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::StatusCode;
+use icewell::{Commit, ErrorKind, Writer};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
+
+use super::Filler;
+use crate::daemon::blocking;
+use crate::error::chain;
+use crate::fill::{End, Fill, Growing, Progress, Rest};
+use crate::origin::AnswerBody;
+use crate::rest::{goes_on, rest};
+
+/// How often a body that broke off is asked for again without a byte gained in between.
+const MAX_RETRIES: u32 = 3;
+/// How many pieces of a body may wait for the disk.
+const PIECES_AHEAD: usize = 16;
+
+impl Filler {
+    // 5.
+
+    pub(super) async fn transfer(&self, writer: Writer, mut body: AnswerBody, image: Arc<Growing>) -> Option<End> {
+        let (pieces, received) = mpsc::channel(PIECES_AHEAD);
+        let (done, mut writing) = oneshot::channel();
+        let fill = self.fill.clone();
+        // Not one of the runtime's threads: as many slow origins as there are of those would stop everything.
+        let thread = std::thread::Builder::new().name("fill".into());
+        let spawned = thread.spawn(move || done.send(write_pieces(writer, received, &fill)).ok());
+        if let Err(error) = spawned {
+            warn!(image_id = %self.fill.key.id, %error, "no thread to write the image with");
+            return Some(End::NotKept(None));
+        }
+        let pumped = self.pump(&mut body, &pieces, &image).await;
+        drop(pieces);
+        let Ok(Written { writer, refused }) = (&mut writing).await else {
+            return Some(End::Broken { status: StatusCode::BAD_GATEWAY, reason: "the writer stopped".into() });
+        };
+        match (refused, pumped) {
+            (Some((error, mut unwritten)), pumped) => {
+                if let Ok(Some(piece)) = pumped {
+                    unwritten.push(piece);
+                }
+                let rest = Rest::new(writer.written(), unwritten, body);
+                Some(self.not_kept(writer, &error, rest).await)
+            }
+            (None, Ok(_)) => self.finish(writer, image).await,
+            (None, Err(reason)) => {
+                warn!(image_id = %self.fill.key.id, reason, written = writer.written(), "the fill broke off");
+                let suspended = blocking(move || writer.suspend()).await;
+                if let Err(error) = suspended {
+                    warn!(image_id = %self.fill.key.id, %error, "what was fetched cannot be kept");
+                }
+                Some(End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() })
+            }
+        }
+    }
+
+    /// Passes the body on to the writing thread, piece by piece. Where the origin breaks off and can go on from there,
+    /// it is asked to. An error says why the body is not whole. A piece is given back where nobody takes it any more:
+    /// the writer tells why.
+    async fn pump(
+        &self,
+        body: &mut AnswerBody,
+        pieces: &mpsc::Sender<Bytes>,
+        image: &Growing,
+    ) -> Result<Option<Bytes>, String> {
+        let mut stop = self.stop.clone();
+        let mut sent = match self.fill.progress() {
+            Progress::Filling { written, .. } => written,
+            _ => 0,
+        };
+        let mut retries = 0;
+        loop {
+            let piece = tokio::select! {
+                piece = body.next() => piece,
+                _ = stop.wait_for(|stop| *stop) => return Err("the daemon stops".into()),
+            };
+            let reason = match piece {
+                Some(Ok(piece)) => {
+                    retries = 0;
+                    sent += piece.len() as u64;
+                    if let Err(mpsc::error::SendError(piece)) = pieces.send(piece).await {
+                        return Ok(Some(piece));
+                    }
+                    continue;
+                }
+                None if image.head.size.is_none_or(|size| sent >= size) => return Ok(None),
+                None => "the body ended early".to_owned(),
+                Some(Err(error)) => error.to_string(),
+            };
+            if retries == MAX_RETRIES {
+                return Err(reason);
+            }
+            retries += 1;
+            warn!(image_id = %self.fill.key.id, reason, sent, "the origin broke off; asking for the rest");
+            tokio::time::sleep(Duration::from_millis(100) * 4u32.pow(retries - 1)).await;
+            match self.ask_for_rest(sent, image).await {
+                Some(rest) => *body = rest,
+                None => return Err(reason),
+            }
+        }
+    }
+
+    /// The bytes of the same image from `offset` on; none where the origin cannot give them.
+    async fn ask_for_rest(&self, offset: u64, image: &Growing) -> Option<AnswerBody> {
+        let validators = &image.head.metadata.validators;
+        let answer = self.ask(rest(offset, validators)?).await.ok()?;
+        goes_on(&answer, offset, image.head.size, validators).then_some(answer.body)
+    }
+
+    /// The bytes cannot be kept. They give their room back at once, and who follows goes on with the origin.
+    async fn not_kept(&self, writer: Writer, error: &icewell::Error, rest: Rest) -> End {
+        let reason = chain(error);
+        warn!(image_id = %self.fill.key.id, reason, "the image cannot be kept");
+        if error.kind() == ErrorKind::SizeMismatch {
+            let why = reason.clone();
+            blocking(move || writer.roll_back(&why)).await;
+            return End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() };
+        }
+        if let Err(error) = blocking(move || writer.release()).await {
+            warn!(image_id = %self.fill.key.id, %error, "what was written cannot be removed");
+        }
+        End::NotKept(Some(Arc::new(rest)))
+    }
+
+    // 6.
+
+    async fn finish(&self, mut writer: Writer, image: Arc<Growing>) -> Option<End> {
+        let (writer, verified) = blocking(move || {
+            let verified = writer.verify();
+            (writer, verified)
+        })
+        .await;
+        if let Err(error) = verified {
+            let reason = chain(&error);
+            warn!(image_id = %self.fill.key.id, reason, "the image is not what the origin announced");
+            let why = reason.clone();
+            blocking(move || writer.roll_back(&why)).await;
+            return Some(End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() });
+        }
+        let size = writer.written();
+        self.fill.set(Progress::Whole { image, size });
+        let (cache, fill) = (self.daemon.cache.clone(), self.fill.clone());
+        let committed = blocking(move || {
+            let committed = writer.commit()?;
+            if committed == Commit::Stored {
+                fill.committed(cache.read(&fill.key.id)?);
+            }
+            Ok::<_, icewell::Error>(())
+        });
+        match committed.await {
+            Ok(()) => info!(image_id = %self.fill.key.id, size, "cached"),
+            Err(error) => warn!(image_id = %self.fill.key.id, error = chain(&error), "the image cannot be committed"),
+        }
+        None
+    }
+}
+
+/// What the writing thread comes back with.
+struct Written {
+    writer: Writer,
+    /// Why a piece could not be written, with it and what came after it.
+    refused: Option<(icewell::Error, Vec<Bytes>)>,
+}
+
+/// The writing thread: takes pieces until there are no more, or one cannot be written.
+fn write_pieces(mut writer: Writer, mut pieces: mpsc::Receiver<Bytes>, fill: &Fill) -> Written {
+    while let Some(piece) = pieces.blocking_recv() {
+        if let Err(error) = writer.write(&piece) {
+            pieces.close();
+            let mut unwritten = vec![piece];
+            while let Some(piece) = pieces.blocking_recv() {
+                unwritten.push(piece);
+            }
+            return Written { writer, refused: Some((error, unwritten)) };
+        }
+        fill.advance(writer.written());
+    }
+    Written { writer, refused: None }
+}
