@@ -1,12 +1,13 @@
 //! The pull-through daemon of the Icewell image cache: the async edge around the synchronous library `icewell`.
 //!
-//! A request's way: [`server`] takes it from the socket, [`get_image`] answers it in numbered steps. It finds the image
-//! in the cache, or joins the one [`fill`] of it under way, or starts that; the [`filler`] asks the [`origin`] and feeds
-//! the library's `Writer` on a thread of its own; [`body`] sends what is asked for, from a cached file and from
-//! a growing one alike. What broke off goes on by [`rest`]; what cannot be cached goes through by [`pass`]. The [`janitor`] keeps the directory in order.
+//! A request's way: `server` takes it from the socket, `get_image` answers it in numbered steps. It finds the image
+//! in the cache, or joins the one `fill` of it under way, or starts that; the `filler` asks the `origin` and feeds
+//! the library's `Writer` on a thread of its own; `body` sends what is asked for, from a cached file and from
+//! a growing one alike. What broke off goes on by `rest`; what cannot be cached goes through by `pass`. The `janitor`
+//! keeps the directory in order.
 //!
-//! One concern of HTTP each: [`key`], [`conditional`], [`range`], [`freshness`], [`digest_fields`], [`cache_status`],
-//! [`via`].
+//! One concern of HTTP each: `key`, `conditional`, `range`, `freshness`, `digest_fields`, `cache_status`,
+//! `via`.
 
 mod config;
 mod error;
