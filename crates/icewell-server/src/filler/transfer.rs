@@ -150,7 +150,12 @@ impl Filler {
         let committed = blocking(move || {
             let committed = writer.commit()?;
             if committed == Commit::Stored {
-                fill.committed(cache.read(&fill.key.id)?);
+                match cache.read(&fill.key.id) {
+                    Ok(reader) => fill.committed(reader),
+                    // Pruned the next moment.
+                    Err(error) if error.kind() == ErrorKind::NotCached => {}
+                    Err(error) => return Err(error),
+                }
             }
             Ok::<_, icewell::Error>(())
         });
