@@ -32,7 +32,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "ADDRESS", env = "ICEWELL_LISTEN", hide_env_values = true)]
     pub(crate) listen: Option<SocketAddr>,
 
-    #[arg(help = with_default("Serve health, metrics and management on this address, or \"off\"", usual_admin))]
+    #[arg(help = with_default("Serve health and metrics on this address, or \"off\"", usual_admin))]
     #[arg(long, value_name = "ADDRESS", env = "ICEWELL_ADMIN", hide_env_values = true)]
     pub(crate) admin: Option<Admin>,
 
@@ -58,7 +58,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "NUMBER", env = "ICEWELL_MAX_CONNECTIONS", hide_env_values = true)]
     pub(crate) max_connections: Option<usize>,
 
-    #[arg(help = with_default("Close a connection on which nothing moves for this long", |usual| time(usual.idle_timeout)))]
+    #[arg(help = with_default("Close a connection that sends no request for this long", |usual| time(usual.idle_timeout)))]
     #[arg(long, value_name = "TIME", env = "ICEWELL_IDLE_TIMEOUT", hide_env_values = true)]
     pub(crate) idle_timeout: Option<Span>,
 

@@ -18,6 +18,9 @@ use crate::daemon::{Body, Daemon, blocking};
 use crate::error::Error;
 use crate::pass::{failure, without_body};
 
+/// The most bytes of a request's head: about this much.
+const MAX_HEAD: usize = 16 << 10;
+
 /// Serves the admin listener in the background; its address.
 pub(crate) fn start(
     listener: TcpListener,
@@ -45,7 +48,7 @@ pub(crate) fn start(
                 }
             });
             let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new());
+            http.timer(TokioTimer::new()).max_buf_size(MAX_HEAD);
             tokio::spawn(http.serve_connection(TokioIo::new(stream), service));
         }
     });

@@ -13,7 +13,7 @@ use http::StatusCode;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// The field's name.
-pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// How this cache is called in the field (RFC 9211 §2).
 const CACHE_NAME: &str = "icewell";
@@ -23,11 +23,7 @@ const MAX_INTEGER: i64 = 999_999_999_999_999;
 
 /// Why a request went to the origin (RFC 9211 §2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forward {
-    /// The cache was set up not to handle this request.
-    Bypass,
-    /// The request's method is not answered from a cache.
-    Method,
+pub(crate) enum Forward {
     /// Nothing is cached under this key.
     UriMiss,
     /// What is cached is fresh, but the request wanted it from the origin.
@@ -39,8 +35,6 @@ pub enum Forward {
 impl Forward {
     fn token(self) -> &'static str {
         match self {
-            Forward::Bypass => "bypass",
-            Forward::Method => "method",
             Forward::UriMiss => "uri-miss",
             Forward::Request => "request",
             Forward::Stale => "stale",
@@ -52,7 +46,7 @@ impl Forward {
 ///
 /// Its constructors name what happened; `with_…` adds what else is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CacheStatus {
+pub(crate) struct CacheStatus {
     /// None is a hit: a response is either one or was forwarded (RFC 9211 §2.2).
     forward: Option<Forward>,
     forward_status: Option<StatusCode>,
@@ -67,60 +61,59 @@ impl CacheStatus {
         CacheStatus { forward: None, forward_status: None, ttl: None, stored: false, collapsed: false, detail: None };
 
     /// Answered from the cache, without the origin.
-    pub fn hit() -> Self {
+    pub(crate) fn hit() -> Self {
         CacheStatus::HIT
     }
 
     /// Asked from the origin for this reason. A `HEAD` of an image that isn't cached is a plain [`Forward::UriMiss`].
-    pub fn forwarded(reason: Forward) -> Self {
+    pub(crate) fn forwarded(reason: Forward) -> Self {
         CacheStatus { forward: Some(reason), ..CacheStatus::HIT }
     }
 
     /// A miss, whose 200 is being cached while it is sent.
-    pub fn stored_miss() -> Self {
+    pub(crate) fn stored_miss() -> Self {
         CacheStatus { stored: true, ..CacheStatus::forwarded(Forward::UriMiss).with_forward_status(StatusCode::OK) }
     }
 
     /// A miss that joined the fill of an earlier one.
-    pub fn collapsed_miss() -> Self {
+    pub(crate) fn collapsed_miss() -> Self {
         CacheStatus { collapsed: true, ..CacheStatus::forwarded(Forward::UriMiss) }
     }
 
     /// Stale, but the origin said that it has not changed: answered from the cache.
-    pub fn revalidated() -> Self {
+    pub(crate) fn revalidated() -> Self {
         CacheStatus::forwarded(Forward::Stale)
             .with_forward_status(StatusCode::NOT_MODIFIED)
             .with_detail("hit-validated")
     }
 
     /// Stale, and the origin sent another image, which is being cached.
-    pub fn refetched() -> Self {
+    pub(crate) fn refetched() -> Self {
         CacheStatus { stored: true, ..CacheStatus::forwarded(Forward::Stale).with_forward_status(StatusCode::OK) }
     }
 
-    /// Passed through without a look into the cache, and why. A miss whose answer may not or cannot be kept is none
-    /// of these, but a [`Forward::UriMiss`] with a detail.
-    pub fn bypass(detail: &str) -> Self {
-        CacheStatus::forwarded(Forward::Bypass).with_detail(detail)
+    /// Forwarded for another reason.
+    pub(crate) fn because(self, reason: Forward) -> Self {
+        CacheStatus { forward: Some(reason), ..self }
     }
 
     /// With the status that the origin answered.
-    pub fn with_forward_status(self, status: StatusCode) -> Self {
+    pub(crate) fn with_forward_status(self, status: StatusCode) -> Self {
         CacheStatus { forward_status: Some(status), ..self }
     }
 
     /// With the seconds for which the image is still fresh; below zero, since when it is stale.
-    pub fn with_ttl(self, seconds: i64) -> Self {
+    pub(crate) fn with_ttl(self, seconds: i64) -> Self {
         CacheStatus { ttl: Some(seconds), ..self }
     }
 
     /// With more about it, for people: any text.
-    pub fn with_detail(self, detail: &str) -> Self {
+    pub(crate) fn with_detail(self, detail: &str) -> Self {
         CacheStatus { detail: Some(detail.into()), ..self }
     }
 
     /// Adds this member after those that caches nearer to the origin have left (RFC 9211 §2).
-    pub fn append_to(&self, headers: &mut HeaderMap) {
+    pub(crate) fn append_to(&self, headers: &mut HeaderMap) {
         // It is printable ASCII, whatever the detail was, so the second branch is never taken.
         let value = HeaderValue::try_from(self.to_string()).unwrap_or(HeaderValue::from_static(CACHE_NAME));
         headers.append(CACHE_STATUS, value);
@@ -193,13 +186,11 @@ mod tests {
             (CacheStatus::collapsed_miss(), "icewell; fwd=uri-miss; collapsed"),
             (CacheStatus::revalidated(), "icewell; fwd=stale; fwd-status=304; detail=hit-validated"),
             (CacheStatus::refetched(), "icewell; fwd=stale; fwd-status=200; stored"),
-            (CacheStatus::bypass("no-store"), "icewell; fwd=bypass; detail=no-store"),
             (
                 CacheStatus::forwarded(Forward::UriMiss).with_forward_status(StatusCode::OK).with_detail("too big"),
                 "icewell; fwd=uri-miss; fwd-status=200; detail=\"too big\"",
             ),
             (CacheStatus::forwarded(Forward::Request), "icewell; fwd=request"),
-            (CacheStatus::forwarded(Forward::Method), "icewell; fwd=method"),
             (
                 CacheStatus::forwarded(Forward::UriMiss).with_forward_status(StatusCode::NOT_FOUND),
                 "icewell; fwd=uri-miss; fwd-status=404",

@@ -12,19 +12,19 @@ use http::header::{HeaderMap, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_M
 
 /// What the origin said when it sent the image, as it said it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Validators<'a> {
+pub(crate) struct Validators<'a> {
     /// `ETag`, with its quotes and a `W/` if it has one.
-    pub etag: Option<&'a str>,
+    pub(crate) etag: Option<&'a str>,
     /// `Last-Modified`.
-    pub last_modified: Option<&'a str>,
+    pub(crate) last_modified: Option<&'a str>,
     /// `Date`: when the origin said so. Without it nobody can tell whether the image was still changing in the very
     /// second of `last_modified`, and then that date is too weak for an `If-Range` (§8.8.2.2).
-    pub date: Option<&'a str>,
+    pub(crate) date: Option<&'a str>,
 }
 
 /// What a request's conditions ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// Answer as if there were no conditions.
     Proceed,
     /// The client has the image already: 304.
@@ -34,7 +34,7 @@ pub enum Decision {
 }
 
 /// Evaluates the conditions of a `GET` or `HEAD`, in the order of §13.2.2.
-pub fn evaluate(headers: &HeaderMap, validators: &Validators<'_>) -> Decision {
+pub(crate) fn evaluate(headers: &HeaderMap, validators: &Validators<'_>) -> Decision {
     let last_modified = validators.last_modified.and_then(parse_date);
 
     if headers.contains_key(IF_MATCH) {
@@ -61,7 +61,7 @@ pub fn evaluate(headers: &HeaderMap, validators: &Validators<'_>) -> Decision {
 }
 
 /// Whether the `Range` of the request counts: there is no `If-Range`, or what it names is surely this image (§13.1.5).
-pub fn if_range_holds(headers: &HeaderMap, validators: &Validators<'_>) -> bool {
+pub(crate) fn if_range_holds(headers: &HeaderMap, validators: &Validators<'_>) -> bool {
     let mut values = headers.get_all(IF_RANGE).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return !headers.contains_key(IF_RANGE);

@@ -58,6 +58,8 @@ pub struct Ready {
     pub admin: Option<SocketAddr>,
     /// The origin, as the cache directory is bound to it.
     pub origin: String,
+    /// The origin's folder, if it is one.
+    pub folder: Option<PathBuf>,
 }
 
 impl Config {

@@ -40,7 +40,7 @@ fn algorithm(name: &str) -> Option<Algorithm> {
 /// The digests of the whole image in the response to a `GET`, strongest first and each once.
 ///
 /// Where two of the same algorithm disagree, both are given: no image can satisfy such an origin.
-pub fn vouched_digests(status: StatusCode, headers: &HeaderMap) -> Vec<Digest> {
+pub(crate) fn vouched_digests(status: StatusCode, headers: &HeaderMap) -> Vec<Digest> {
     if headers.get_all(CONTENT_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Vec::new();
     }

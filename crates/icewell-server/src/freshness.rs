@@ -22,7 +22,7 @@ use http_cache_semantics::{CacheOptions, CachePolicy};
 use serde::{Deserialize, Serialize};
 
 /// The longest record that is kept; it shares the space for an image's attributes with others.
-pub const MAX_RECORD: usize = 1536;
+pub(crate) const MAX_RECORD: usize = 1536;
 
 /// The fields that decide about freshness, and those that tell whether a 304 speaks of this image.
 const KEPT: [HeaderName; 8] = [AGE, CACHE_CONTROL, DATE, ETAG, EXPIRES, LAST_MODIFIED, PRAGMA, VARY];
@@ -32,9 +32,9 @@ const LAST_DATE: u64 = 253_402_300_799;
 
 /// Why a response may not be cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotStorable {
+pub(crate) struct NotStorable {
     /// One word for the log and for the detail of a `Cache-Status`, like `no-store`.
-    pub reason: &'static str,
+    pub(crate) reason: &'static str,
 }
 
 /// Whether the response to a client's request may be cached.
@@ -46,7 +46,7 @@ pub struct NotStorable {
 /// # Errors
 ///
 /// [`NotStorable`] with the first reason found.
-pub fn storable(
+pub(crate) fn storable(
     method: &Method,
     request_headers: &HeaderMap,
     status: StatusCode,
@@ -82,7 +82,7 @@ pub fn storable(
 
 /// Whether the client wants no answer that the origin has not confirmed just now: `Cache-Control: no-cache` or
 /// `max-age=0` (RFC 9111 §5.2.1), or `Pragma: no-cache` where there is no `Cache-Control` (§5.4).
-pub fn request_forces_revalidation(headers: &HeaderMap) -> bool {
+pub(crate) fn request_forces_revalidation(headers: &HeaderMap) -> bool {
     if headers.contains_key(CACHE_CONTROL) {
         has_directive(headers, "no-cache") || directives(headers).any(|directive| is_zero_max_age(&directive))
     } else {
@@ -92,7 +92,7 @@ pub fn request_forces_revalidation(headers: &HeaderMap) -> bool {
 
 /// Whether a cached image may be sent as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// It may.
     Fresh {
         /// For how many seconds more; at least 1.
@@ -107,7 +107,7 @@ pub enum State {
 
 /// What a response said of its freshness, and when: a record kept with the image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Freshness {
+pub(crate) struct Freshness {
     /// When the response, or the last 304 that confirmed it, was received: seconds since 1970.
     received: Option<u64>,
     /// [`KEPT`] fields that the response had.
@@ -116,7 +116,7 @@ pub struct Freshness {
 
 impl Freshness {
     /// The record of a response that was received at this time.
-    pub fn new(headers: &HeaderMap, received: SystemTime) -> Freshness {
+    pub(crate) fn new(headers: &HeaderMap, received: SystemTime) -> Freshness {
         // A clock that tells a time beyond HTTP's dates tells nothing.
         let Some(seconds) =
             received.duration_since(UNIX_EPOCH).ok().map(|time| time.as_secs()).filter(|s| *s <= LAST_DATE)
@@ -131,17 +131,17 @@ impl Freshness {
     }
 
     /// The record of an image of which nothing is known: it is always stale.
-    pub fn always_stale() -> Freshness {
+    pub(crate) fn always_stale() -> Freshness {
         Freshness { received: None, headers: BTreeMap::new() }
     }
 
     /// The record as one line of JSON, or none if it is longer than [`MAX_RECORD`]: then none should be kept.
-    pub fn to_json(&self) -> Option<String> {
+    pub(crate) fn to_json(&self) -> Option<String> {
         serde_json::to_string(self).ok().filter(|json| json.len() <= MAX_RECORD)
     }
 
     /// Reads [`to_json`](Freshness::to_json)'s line. Anything else reads as [`always_stale`](Freshness::always_stale).
-    pub fn from_json(json: &[u8]) -> Freshness {
+    pub(crate) fn from_json(json: &[u8]) -> Freshness {
         serde_json::from_slice(json).unwrap_or_else(|error| {
             tracing::warn!(%error, "an image's freshness record is garbage; the origin is asked before the image is sent");
             Freshness::always_stale()
@@ -149,14 +149,14 @@ impl Freshness {
     }
 
     /// When the origin sent the response: what decides how much its `Last-Modified` is worth (RFC 9110 §8.8.2.2).
-    pub fn date(&self) -> Option<&str> {
+    pub(crate) fn date(&self) -> Option<&str> {
         self.get(&DATE)
     }
 
     /// Whether the image may be sent at the time `now`.
     ///
     /// Where the clock was set back behind the response's arrival its age is unknown, and so it is stale.
-    pub fn state(&self, now: SystemTime) -> State {
+    pub(crate) fn state(&self, now: SystemTime) -> State {
         let received = self.received.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
         let Some((received, resident)) =
             received.and_then(|received| Some((received, now.duration_since(received).ok()?)))
@@ -187,7 +187,7 @@ impl Freshness {
     ///
     /// None if its validator is not the image's: then it is the confirmation of something else, and the image has to
     /// be fetched again.
-    pub fn revalidated(&self, headers: &HeaderMap, received: SystemTime) -> Option<Freshness> {
+    pub(crate) fn revalidated(&self, headers: &HeaderMap, received: SystemTime) -> Option<Freshness> {
         let new = Freshness::new(headers, received);
         let differs = |name: &HeaderName| match (self.get(name), new.get(name)) {
             (Some(old), Some(new)) => old.strip_prefix("W/").unwrap_or(old) != new.strip_prefix("W/").unwrap_or(new),
@@ -205,14 +205,14 @@ impl Freshness {
     }
 
     /// How many seconds ago the origin made the response (§4.2.3); none where that is not known.
-    pub fn age(&self, now: SystemTime) -> Option<u64> {
+    pub(crate) fn age(&self, now: SystemTime) -> Option<u64> {
         let received = UNIX_EPOCH.checked_add(Duration::from_secs(self.received?))?;
         let resident = now.duration_since(received).unwrap_or_default();
         Some(self.initial_age(received).saturating_add(resident.as_secs()))
     }
 
     /// A field that was kept.
-    pub fn get(&self, name: &HeaderName) -> Option<&str> {
+    pub(crate) fn get(&self, name: &HeaderName) -> Option<&str> {
         self.headers.get(name.as_str()).map(String::as_str)
     }
 

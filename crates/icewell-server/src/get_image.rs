@@ -30,7 +30,7 @@ use crate::image_head::ImageHead;
 use crate::key::Key;
 use crate::origin::{Answer, NoAnswer, Origin};
 use crate::pass;
-use crate::range::{Multipart, Ranges, Resolved, content_range, unsatisfied_content_range};
+use crate::range::{Multipart, Part, Ranges, Resolved, content_range, unsatisfied_content_range};
 use crate::request_log::Outcome;
 
 /// How often one request begins anew because what it had found was gone the next moment.
@@ -164,14 +164,15 @@ impl Asked<'_> {
     fn send_cached(&self, reader: Arc<Reader>, state: State, good: Option<Good>) -> Answered {
         let head = ImageHead::of_image(reader.image());
         let status = match (good, state) {
-            (Some(Good::Validated), _) => CacheStatus::revalidated(),
+            (Some(Good::Validated), State::Fresh { .. }) => CacheStatus::revalidated().because(Forward::Request),
+            (Some(Good::Validated), State::Stale { .. }) => CacheStatus::revalidated(),
             (Some(Good::Stale), State::Stale { ttl_secs }) => {
                 CacheStatus::hit().with_ttl(ttl_secs).with_detail("stale-origin-failed")
             }
             (_, State::Fresh { ttl_secs: ttl_secs @ 1.. }) => CacheStatus::hit().with_ttl(ttl_secs),
             _ => CacheStatus::hit(),
         };
-        let mut answered = self.send(&head, Source::Cached(reader.clone()), &status);
+        let mut answered = self.send(&head, Source::Cached(reader.clone()), None, &status);
         answered.outcome.read = answered.outcome.reads.then(|| crate::request_log::Read::Cached(reader));
         answered
     }
@@ -181,7 +182,9 @@ impl Asked<'_> {
         let mut progress = fill.follow();
         let unanswerable = |progress: &Progress| match progress {
             Progress::Asking => true,
-            Progress::Filling { image, .. } => self.old && image.head.size.is_none(),
+            Progress::Filling { image, .. } if image.head.size.is_none() => {
+                self.old || self.part_of_unknown(progress).is_some_and(|(_, there)| !there)
+            }
             _ => false,
         };
         let now = match progress.wait_for(|progress| !unanswerable(progress)).await {
@@ -196,12 +199,10 @@ impl Asked<'_> {
         };
         Followed::Answered(match now {
             Progress::Asking => return Followed::LookAgain(None),
-            Progress::Filling { image, .. } => {
-                self.send_growing(fill, progress, &image, image.head.size, &miss(&image), began)
-            }
-            Progress::Whole { image, size } => {
-                let status = if began { miss(&image) } else { CacheStatus::hit() };
-                self.send_growing(fill, progress, &image, Some(size), &status, began)
+            Progress::Filling { ref image, .. } => self.send_growing(fill, progress, &now, image, &miss(image), began),
+            Progress::Whole { ref image, .. } => {
+                let status = if began { miss(image) } else { CacheStatus::hit() };
+                self.send_growing(fill, progress, &now, image, &status, began)
             }
             Progress::Ended(End::Cached(good)) => return Followed::LookAgain(Some(good)),
             Progress::Ended(End::Uncached { why, answer }) => {
@@ -230,23 +231,33 @@ impl Asked<'_> {
         &self,
         fill: Arc<Fill>,
         progress: watch::Receiver<Progress>,
+        now: &Progress,
         image: &Arc<Growing>,
-        size: Option<u64>,
         status: &CacheStatus,
         began: bool,
     ) -> Answered {
-        let head = ImageHead { size, ..image.head.clone() };
+        let head = ImageHead { size: now.size(), ..image.head.clone() };
+        let part = self.part_of_unknown(now).map(|(part, _)| part);
         let follower = Follower::new(self.daemon.clone(), self.key.clone(), progress, image.clone());
-        let mut answered = self.send(&head, Source::Fill(follower), status);
+        let mut answered = self.send(&head, Source::Fill(follower), part, status);
         // The miss that fills is no hit.
         answered.outcome.hit = answered.outcome.hit.filter(|_| !began || image.theirs);
         answered.outcome.read = answered.outcome.reads.then(|| crate::request_log::Read::Fill(fill));
         answered
     }
 
+    /// The part that is asked for of an image whose size is not known yet, and whether it is there. Several parts, or one
+    /// up to the end, cannot be told from what is not satisfiable: the whole is the answer to those.
+    fn part_of_unknown(&self, progress: &Progress) -> Option<(Part, bool)> {
+        let part = Ranges::from_headers(self.headers).filter(|_| !self.head_only)?.without_size()?;
+        let part = Part { start: part.start, end: part.end? };
+        Some((part, part.end <= progress.visible()))
+    }
+
     // 4. and 5.
 
-    fn send(&self, head: &ImageHead, source: Source, status: &CacheStatus) -> Answered {
+    /// `part` is the one asked for of an image whose size is not known yet.
+    fn send(&self, head: &ImageHead, source: Source, part: Option<Part>, status: &CacheStatus) -> Answered {
         let mut response = Response::new(empty());
         *response.headers_mut() = head.fields(SystemTime::now());
         self.daemon.pseudonym.add_to(response.headers_mut());
@@ -268,8 +279,11 @@ impl Asked<'_> {
         }
         let ranges = Ranges::from_headers(self.headers)
             .filter(|_| !self.head_only && conditional::if_range_holds(self.headers, &head.validators()));
-        // Without the whole's size no range can be told from one that cannot be satisfied.
-        let resolved = head.size.zip(ranges).map(|(size, ranges)| (size, ranges.resolve(size)));
+        let resolved = match (head.size, ranges, part) {
+            (Some(size), Some(ranges), _) => Some((Some(size), ranges.resolve(size))),
+            (None, Some(_), Some(part)) => Some((None, Resolved::Parts(vec![part]))),
+            _ => None,
+        };
         let mut outcome = Outcome { reads: true, ..Outcome::default() };
         match resolved {
             None | Some((_, Resolved::Whole)) => {
@@ -281,18 +295,20 @@ impl Asked<'_> {
             }
             Some((size, Resolved::NotSatisfiable)) => {
                 *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-                set(&mut response, CONTENT_RANGE, &unsatisfied_content_range(size));
+                set(&mut response, CONTENT_RANGE, &unsatisfied_content_range(size.unwrap_or_default()));
                 outcome.reads = false;
             }
             Some((size, Resolved::Parts(parts))) if parts.len() == 1 => {
                 let part = parts[0];
                 *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-                set(&mut response, CONTENT_RANGE, &content_range(part, Some(size)));
+                set(&mut response, CONTENT_RANGE, &content_range(part, size));
                 response.headers_mut().insert(CONTENT_LENGTH, part.len().into());
                 outcome.hit = (part.start == 0).then_some(Some(part.len()));
                 *response.body_mut() = image_body(source, [Segment::Image { start: part.start, end: Some(part.end) }]);
             }
             Some((size, Resolved::Parts(parts))) => {
+                // Several parts are resolved only where the size is known.
+                let size = size.unwrap_or_default();
                 let multipart = Multipart::new(parts, size, response.headers().get(CONTENT_TYPE).cloned());
                 *response.status_mut() = StatusCode::PARTIAL_CONTENT;
                 set(&mut response, CONTENT_TYPE, &multipart.content_type());

@@ -134,6 +134,8 @@ async fn fetch(daemon: Arc<Daemon>, key: Key, stop: watch::Receiver<bool>) -> (I
     let end = progress.wait_for(|progress| matches!(progress, Progress::Whole { .. } | Progress::Ended(_))).await;
     let fetched = match end.as_deref() {
         Ok(Progress::Whole { .. } | Progress::Ended(End::Cached(_))) => true,
+        // Off the queue: the origin has none.
+        Ok(Progress::Ended(End::Refused(refusal))) if matches!(refusal.status.as_u16(), 404 | 410) => true,
         Ok(Progress::Ended(end)) => {
             warn!(image_id = %id, ?end, "a queued image could not be fetched; it is tried again later");
             false

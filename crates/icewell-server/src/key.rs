@@ -33,11 +33,11 @@ const MAX_NAME: usize = 255;
 
 /// What a request asks for, normalised: where the origin has it and which file keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
+pub(crate) struct Key {
     /// The normalised path with its query: what is asked from the origin. ASCII, begins with `/`.
-    pub path_and_query: String,
+    pub(crate) path_and_query: String,
     /// The image's ID, which is its file's name in the cache.
-    pub id: ImageId,
+    pub(crate) id: ImageId,
 }
 
 impl Key {
@@ -46,7 +46,7 @@ impl Key {
     /// # Errors
     ///
     /// [`KeyError`], where the target names nothing that could be cached.
-    pub fn from_target(path: &str, query: Option<&str>) -> Result<Key, KeyError> {
+    pub(crate) fn from_target(path: &str, query: Option<&str>) -> Result<Key, KeyError> {
         let mut path_and_query = String::with_capacity(path.len() + 1 + query.map_or(0, str::len));
         normalise(path, |byte| is_pchar(byte) || byte == b'/', &mut path_and_query)?;
         if path_and_query.bytes().all(|byte| byte == b'/') {
@@ -69,7 +69,7 @@ impl Key {
     }
 
     /// The key whose image is called `id`; none where it is a digest, or a name that no key gives.
-    pub fn from_id(id: &ImageId) -> Option<Key> {
+    pub(crate) fn from_id(id: &ImageId) -> Option<Key> {
         let name = percent_decode_str(id.as_str()).decode_utf8().ok()?;
         // A normalised path holds no `?`, so the first one begins the query.
         let (path, query) = match name.split_once('?') {
@@ -83,7 +83,7 @@ impl Key {
 
 /// Why a request target is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyError {
+pub(crate) enum KeyError {
     /// The path has no segment that isn't empty: 404.
     Empty,
     /// The path has a segment `.` or `..`, perhaps percent-encoded: 404.
@@ -98,7 +98,7 @@ pub enum KeyError {
 
 impl KeyError {
     /// The status to answer with.
-    pub fn status(self) -> StatusCode {
+    pub(crate) fn status(self) -> StatusCode {
         match self {
             KeyError::Empty | KeyError::DotSegment => StatusCode::NOT_FOUND,
             KeyError::NotAPath | KeyError::MalformedEncoding | KeyError::Nul => StatusCode::BAD_REQUEST,

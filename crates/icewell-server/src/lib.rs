@@ -29,12 +29,12 @@ mod fetch;
 mod janitor;
 mod request_log;
 
-pub mod cache_status;
-pub mod conditional;
-pub mod digest_fields;
-pub mod freshness;
-pub mod key;
-pub mod range;
+mod cache_status;
+mod conditional;
+mod digest_fields;
+mod freshness;
+mod key;
+mod range;
 mod via;
 
 pub use config::{Config, OnReady, Ready};

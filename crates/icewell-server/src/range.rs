@@ -14,11 +14,11 @@ use bytes::Bytes;
 use http::header::{HeaderMap, HeaderValue, RANGE};
 
 /// The most ranges that are answered as such.
-pub const MAX_RANGES: usize = 100;
+pub(crate) const MAX_RANGES: usize = 100;
 
 /// A valid `Range` field with the unit `bytes`: at least one range, at most [`MAX_RANGES`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ranges(Vec<RangeSpec>);
+pub(crate) struct Ranges(Vec<RangeSpec>);
 
 /// One range, as it was asked for (§14.1.2). Numbers that no `u64` holds are taken as the greatest one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ enum RangeSpec {
 
 /// What is to be sent of an image whose size is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resolved {
+pub(crate) enum Resolved {
     /// The whole image, as if no range had been asked for: 200.
     Whole,
     /// These bytes, at least one part: 206, as [`Multipart`] if there are several.
@@ -42,26 +42,26 @@ pub enum Resolved {
 
 /// Some bytes of an image; never none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
+pub(crate) struct Part {
     /// The first byte.
-    pub start: u64,
+    pub(crate) start: u64,
     /// One past the last byte; greater than `start`.
-    pub end: u64,
+    pub(crate) end: u64,
 }
 
 /// Some bytes of an image of unknown size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpenPart {
+pub(crate) struct OpenPart {
     /// The first byte. The image may turn out to end before it.
-    pub start: u64,
+    pub(crate) start: u64,
     /// One past the last byte that was asked for, or none to the image's end, wherever that is.
-    pub end: Option<u64>,
+    pub(crate) end: Option<u64>,
 }
 
 impl Ranges {
     /// The ranges a request asks for; none where it asks for none that have to be obeyed: no `Range`, several of
     /// them, another unit, a syntax error, a first position after the last one, too many ranges.
-    pub fn from_headers(headers: &HeaderMap) -> Option<Ranges> {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Ranges> {
         let mut values = headers.get_all(RANGE).iter();
         match (values.next(), values.next()) {
             (Some(value), None) => Ranges::parse(value.to_str().ok()?),
@@ -81,7 +81,7 @@ impl Ranges {
     }
 
     /// What is to be sent of an image of this size.
-    pub fn resolve(&self, size: u64) -> Resolved {
+    pub(crate) fn resolve(&self, size: u64) -> Resolved {
         let mut parts: Vec<Part> = Vec::new();
         for spec in &self.0 {
             // A suffix of an empty image is satisfiable, but its Content-Range cannot be written: 200 and no bytes.
@@ -103,7 +103,7 @@ impl Ranges {
     }
 
     /// The one range that can be understood without the image's size: a single `first-last` or `first-`.
-    pub fn without_size(&self) -> Option<OpenPart> {
+    pub(crate) fn without_size(&self) -> Option<OpenPart> {
         match self.0[..] {
             [RangeSpec::Int { first, last }] => {
                 Some(OpenPart { start: first, end: last.map(|last| last.saturating_add(1)) })
@@ -149,14 +149,13 @@ fn number(digits: &str) -> Option<u64> {
 
 impl Part {
     /// How many bytes it has.
-    #[expect(clippy::len_without_is_empty, reason = "a part is never empty")]
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.end.saturating_sub(self.start)
     }
 }
 
 /// The `Content-Range` of a part; `size` is none while the image's size is unknown (§14.4).
-pub fn content_range(part: Part, size: Option<u64>) -> String {
+pub(crate) fn content_range(part: Part, size: Option<u64>) -> String {
     let Part { start, end } = part;
     let last = end.saturating_sub(1);
     match size {
@@ -166,7 +165,7 @@ pub fn content_range(part: Part, size: Option<u64>) -> String {
 }
 
 /// The `Content-Range` of a 416 (§14.4).
-pub fn unsatisfied_content_range(size: u64) -> String {
+pub(crate) fn unsatisfied_content_range(size: u64) -> String {
     format!("bytes */{size}")
 }
 
@@ -174,7 +173,7 @@ pub fn unsatisfied_content_range(size: u64) -> String {
 ///
 /// The body is, for each part, its [`head`](Multipart::head) and its bytes, and then the [`tail`](Multipart::tail).
 #[derive(Clone, Debug)]
-pub struct Multipart {
+pub(crate) struct Multipart {
     boundary: String,
     parts: Vec<Part>,
     size: u64,
@@ -183,7 +182,7 @@ pub struct Multipart {
 
 impl Multipart {
     /// Frames these parts of an image, with a boundary that nobody who made the image could guess.
-    pub fn new(parts: Vec<Part>, size: u64, content_type: Option<HeaderValue>) -> Multipart {
+    pub(crate) fn new(parts: Vec<Part>, size: u64, content_type: Option<HeaderValue>) -> Multipart {
         // The keys of `RandomState` come from the system's random numbers.
         let random = || RandomState::new().build_hasher().finish();
         let boundary = format!("icewell-{:016x}{:016x}", random(), random());
@@ -191,17 +190,17 @@ impl Multipart {
     }
 
     /// The parts, in the order of the body.
-    pub fn parts(&self) -> &[Part] {
+    pub(crate) fn parts(&self) -> &[Part] {
         &self.parts
     }
 
     /// The `Content-Type` of the answer.
-    pub fn content_type(&self) -> String {
+    pub(crate) fn content_type(&self) -> String {
         format!("multipart/byteranges; boundary={}", self.boundary)
     }
 
     /// What comes before the bytes of `part`, one of [`parts`](Multipart::parts); the first one follows nothing.
-    pub fn head(&self, part: Part) -> Bytes {
+    pub(crate) fn head(&self, part: Part) -> Bytes {
         let line_end = if self.parts.first() == Some(&part) { "" } else { "\r\n" };
         let mut head = format!("{line_end}--{}\r\n", self.boundary).into_bytes();
         if let Some(content_type) = &self.content_type {
@@ -214,12 +213,12 @@ impl Multipart {
     }
 
     /// What comes after the bytes of the last part.
-    pub fn tail(&self) -> Bytes {
+    pub(crate) fn tail(&self) -> Bytes {
         format!("\r\n--{}--\r\n", self.boundary).into()
     }
 
     /// The `Content-Length` of the answer.
-    pub fn content_length(&self) -> u64 {
+    pub(crate) fn content_length(&self) -> u64 {
         let parts = self.parts.iter().map(|part| (self.head(*part).len() as u64).saturating_add(part.len()));
         parts.fold(self.tail().len() as u64, u64::saturating_add)
     }

@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::origin::{Origin, Reach};
 use crate::{admin, get_image, janitor, request_log};
 
-/// The most bytes of a request's head.
+/// The most bytes of a request's head: about this much, as what came with it is looked at.
 const MAX_HEAD: usize = 64 << 10;
 /// How long the end of a fill that is broken off is waited for.
 const SUSPEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,7 +66,11 @@ async fn run(mut config: Config) -> Result<(), Error> {
     };
     janitor::start(&daemon, config.stall_time, &fills_stop);
 
-    let ready = Ready { listen, admin, origin: daemon.origin.identity().to_owned() };
+    let folder = match &daemon.origin {
+        Origin::Folder(folder) => Some(folder.path().to_owned()),
+        Origin::Http(_) => None,
+    };
+    let ready = Ready { listen, admin, origin: daemon.origin.identity().to_owned(), folder };
     info!(%listen, ?admin, origin = ready.origin, dir = %daemon.cache.dir().display(), "listening");
     if let Some(on_ready) = on_ready {
         on_ready.0(&ready);

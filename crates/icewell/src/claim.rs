@@ -68,15 +68,16 @@ impl Claimed {
         Err(Error::new(ErrorKind::Io, "find", path()).with_detail("somebody removed it during the fill"))
     }
 
-    /// Leaves the bytes of an earlier fill to those who watch them, and goes on with an empty file: written anew under
-    /// their eyes, the old bytes and the new ones would be taken for one image.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InProgress`] where another filler was quicker.
-    pub(crate) fn renew(&mut self, folders: &Folders, id: &ImageId) -> Result<()> {
-        folders.fills.unlink(OsStr::new(id.as_str())).context("remove", || folders.fills.path_of(id.as_str()))?;
-        self.bytes = File::from(lock_bytes(folders, id)?);
+    /// Begins with a file of its own under the same name, locked as well.
+    pub(crate) fn replace_bytes(&mut self, folders: &Folders, id: &ImageId) -> Result<()> {
+        let path = || folders.fills.path_of(id.as_str());
+        // Nobody claims the image between the removal and the lock.
+        let _held = lock::space(folders)?;
+        self.check_named(folders, id)?;
+        folders.fills.unlink(OsStr::new(id.as_str())).context("remove", path)?;
+        let bytes = File::from(lock_bytes(folders, id)?);
+        sys::unlock_fill(&self.bytes);
+        self.bytes = bytes;
         Ok(())
     }
 
@@ -166,10 +167,11 @@ fn put_sign(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<(u32, u3
 }
 
 fn remove_sign(folders: &Folders, id: &ImageId, sign: (u32, u32, u64)) -> Result<()> {
-    let name = OsStr::new(id.as_str());
     let path = || folders.incomplete.path_of(id.as_str());
-    if folders.incomplete.stat(name).context("look at", path)?.is_some_and(|stat| stat.inode == sign) {
-        folders.incomplete.unlink(name).context("remove", path)?;
+    let Some((fd, stat)) = folders.incomplete.open_file(id.as_str()).context("open", path)? else { return Ok(()) };
+    // The tag, too: where ours was removed, its inode's number may be a Glance's fill by now.
+    if stat.inode == sign && attrs::Tagged::File(&fd).has(tag::CLAIM) {
+        folders.incomplete.unlink(OsStr::new(id.as_str())).context("remove", path)?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::error::{Context, Result};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
 use crate::layout::tag;
+use crate::mark::Mark;
 use crate::scan;
 use crate::sys::{self, Kind, Stat};
 
@@ -149,6 +150,19 @@ pub(crate) fn fill_is_active(folders: &Folders, id: &ImageId) -> Result<bool> {
         Some((fd, _)) => sys::fill_is_locked(&fd).context("ask for the lock of", path),
         None => Ok(false),
     }
+}
+
+/// The bytes that the limit counts for the fill `id`, whose file has `size` bytes: what was promised to it while it is
+/// alive, and what is there of one that nobody goes on with.
+pub(crate) fn reservation(folders: &Folders, id: &ImageId, size: u64) -> Result<u64> {
+    let path = || folders.fills.path_of(id.as_str());
+    let Some((fd, _)) = folders.fills.open_file(id.as_str()).context("open", path)? else { return Ok(size) };
+    let tags = Tagged::File(&fd);
+    // Claimed, and not begun: the mark is an earlier fill's.
+    if tags.has(tag::CLAIM) || !sys::fill_is_locked(&fd).context("ask for the lock of", path)? {
+        return Ok(size);
+    }
+    Ok(Mark::load(&tags).map_or(size, |mark| mark.reserved.max(size)))
 }
 
 /// A file in `incomplete/`.

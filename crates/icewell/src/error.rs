@@ -92,6 +92,17 @@ impl Error {
         self.0.operation
     }
 
+    /// The message and its sources, on one line.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(next) = source {
+            text = format!("{text}: {next}");
+            source = next.source();
+        }
+        text
+    }
+
     /// The file or folder it was tried on.
     pub fn path(&self) -> &Path {
         &self.0.path

@@ -54,9 +54,11 @@ pub mod tag {
     /// On an image: when it was last read, `SECONDS.NANOSECONDS`, where its access time may not be set.
     pub const ACCESSED: &str = "user.icewell.accessed";
 
-    /// On a claim: this file is Icewell's sign to a Glance, never an image.
+    /// On a claim: this file is Icewell's sign to a Glance, never an image. On the bytes of a fill: they are claimed, and
+    /// the mark is an earlier fill's.
     pub const CLAIM: &str = "user.icewell.claim";
-    /// On the bytes of a fill: how far it has come (`written`, `synced`, `boot`, `size`).
+    /// On the bytes of a fill: how far it has come (`written`, `synced`, `size`), how much is promised
+    /// to it (`reserved`), and in which `boot` of the machine.
     pub const FILL: &str = "user.icewell.fill";
 
     /// On DIR: the format's version.

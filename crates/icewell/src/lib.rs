@@ -11,6 +11,8 @@ mod writer;
 mod attrs;
 mod claim;
 mod digest;
+mod holes;
+mod leftover;
 mod mark;
 mod observer;
 mod publish;
@@ -42,6 +44,7 @@ pub use entry::{Filler, Image, Incomplete, Invalid};
 pub use error::{Error, ErrorKind, Result};
 pub use examine::{Finding, Severity, examine};
 pub use image_id::{ImageId, InvalidImageId, MAX_LEN};
+pub use leftover::Resumable;
 pub use observer::{Observed, Observer};
 pub use prune::{Mode, Pruned, PrunedImage};
 pub use publish::Commit;
@@ -50,7 +53,7 @@ pub use reader::Reader;
 pub use space::{Count, DEFAULT_MAX_SIZE, Limit, Space, Usage};
 pub use time::{Clock, SystemClock};
 pub use verify::Verdict;
-pub use writer::{Announced, Resumable, Writer};
+pub use writer::{Announced, Writer};
 
 /// The examples of `docs/semantics.md` are tests. Only in the repository: a packaged crate has no documents beside it,
 /// and never sees this.

@@ -18,10 +18,9 @@
 //! been committed a moment before. It is not a `flock`, because an open-file-description lock can be asked about
 //! without being taken (`F_OFD_GETLK`): nobody is ever turned away because somebody else was looking.
 //!
-//! **Space.** A fill's reservation is the size of its file: it is made as large as the image before the first byte is
-//! written. So the sum of the sizes under DIR is always the sum of what is there and what was promised, for every
-//! process that looks, and a crash leaves nothing to undo. The lock makes "count, remove, grow" one step. A fill lock is
-//! taken under it as well: who removes a fill that nobody holds does so before anybody can get hold of it.
+//! **Space.** A fill's reservation stands in the mark of its bytes and counts while somebody holds their lock, for every
+//! process that looks; a crash leaves nothing to undo. The space lock makes "count, remove, record" one step. A fill lock
+//! is taken under it as well: who removes a fill that nobody holds does so before anybody can get hold of it.
 //!
 //! **Queue.** It gives each entry a later time than the one before, also within one tick of the clock. Of two callers
 //! who queue the same image the exclusive creation of the file decides, not the lock.

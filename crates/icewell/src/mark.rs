@@ -16,6 +16,8 @@ pub(crate) struct Mark {
     pub(crate) synced: u64,
     /// The image's size, where it is known.
     pub(crate) size: Option<u64>,
+    /// Bytes promised to the fill while it is alive: what the limit counts.
+    pub(crate) reserved: u64,
     /// The boot of the machine in which `written` was written.
     pub(crate) boot: String,
 }
@@ -35,9 +37,9 @@ impl Mark {
     }
 
     fn to_text(&self) -> String {
-        let Mark { written, synced, size, boot } = self;
+        let Mark { written, synced, size, reserved, boot } = self;
         let size = size.map_or("unknown".to_owned(), |size| size.to_string());
-        format!("written={written} synced={synced} size={size} boot={boot}")
+        format!("written={written} synced={synced} size={size} reserved={reserved} boot={boot}")
     }
 
     fn from_text(text: &str) -> Option<Self> {
@@ -46,6 +48,7 @@ impl Mark {
             written: field("written")?.parse().ok()?,
             synced: field("synced")?.parse().ok()?,
             size: field("size")?.parse().ok(),
+            reserved: field("reserved").and_then(|text| text.parse().ok()).unwrap_or(0),
             boot: field("boot")?.to_owned(),
         })
     }
@@ -57,7 +60,7 @@ mod tests {
 
     #[test]
     fn what_may_be_trusted() {
-        let mark = Mark { written: 9, synced: 4, size: Some(20), boot: "a".into() };
+        let mark = Mark { written: 9, synced: 4, size: Some(20), reserved: 20, boot: "a".into() };
         assert_eq!(mark.trusted("a"), 9);
         assert_eq!(mark.trusted("b"), 4);
         assert_eq!(Mark { boot: String::new(), ..mark.clone() }.trusted(""), 4);

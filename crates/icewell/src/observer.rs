@@ -8,6 +8,7 @@ use crate::entry;
 use crate::error::{Context, Result};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
+use crate::layout::tag;
 use crate::mark::Mark;
 use crate::sys;
 
@@ -44,6 +45,10 @@ impl Observer {
         let path = || folders.fills.path_of(id.as_str());
         let Some((fd, _)) = folders.fills.open_file(id.as_str()).context("open", path)? else { return Ok(None) };
         let tags = Tagged::File(&fd);
+        // Claimed, and not begun: the mark is an earlier fill's.
+        if tags.has(tag::CLAIM) {
+            return Ok(None);
+        }
         let Some(mark) = Mark::load(&tags) else { return Ok(None) };
         let metadata = tags.metadata();
         if !sys::fill_is_locked(&fd).context("ask for the lock of", path)? {

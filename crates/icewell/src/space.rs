@@ -1,7 +1,6 @@
 //! The account: how many bytes there are, how many there may be, and room for a fill.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::os::fd::AsFd;
 
 use tracing::info;
@@ -155,7 +154,10 @@ fn count(folders: &Folders, mut visit: impl FnMut(Folder, Found)) -> Result<Spac
     let mut space = Space::default();
     for folder in Folder::ALL {
         for found in scan::files(folder.of(folders))? {
-            let found = found?;
+            let mut found = found?;
+            if let (Folder::Fills, Some(id)) = (folder, &found.id) {
+                found.stat.size = entry::reservation(folders, id, found.stat.size)?;
+            }
             match folder {
                 Folder::Root => space.images.add(&found.stat),
                 Folder::Incomplete | Folder::Fills => space.incomplete.add(&found.stat),
@@ -172,28 +174,36 @@ pub(crate) fn space(folders: &Folders) -> Result<Space> {
     count(folders, |_, _| {})
 }
 
-/// Makes room for the fill whose bytes are `file` to grow to `size`, and grows it: that is its reservation.
+/// Makes room for the fill `id`, to which `reserved` bytes are promised, to grow to `size` in all, and has the promise
+/// recorded, in one step for every process that counts.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::NoRoom`] where even removing everything that may be removed is not enough; then nothing was.
-pub(crate) fn reserve(folders: &Folders, id: &ImageId, file: &File, size: u64) -> Result<()> {
-    let path = || folders.fills.path_of(id.as_str());
+pub(crate) fn reserve(
+    folders: &Folders,
+    id: &ImageId,
+    reserved: u64,
+    size: u64,
+    record: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     let _held = lock::space(folders)?;
-    let reserved = sys::stat(file).context("look at", path)?.size;
     let limit = limit(folders)?;
     // Also where the fill does not grow: the limit may have been lowered since it began.
     if !make_room(folders, limit, size.saturating_sub(reserved), Some(id))? {
-        return Err(Error::new(ErrorKind::NoRoom, "reserve room for", path())
+        return Err(Error::new(ErrorKind::NoRoom, "reserve room for", folders.fills.path_of(id.as_str()))
             .with_detail(format!("{size} bytes, and the limit is {}", limit.max_size)));
     }
-    sys::truncate(file, size).context("reserve room for", path)
+    record()
 }
 
 /// Removes what is over the limit, as far as it can be removed; whether the cache is within it then.
 pub(crate) fn enforce(folders: &Folders) -> Result<bool> {
     let _held = lock::space(folders)?;
-    make_room(folders, limit(folders)?, 0, None)
+    let Some(plan) = plan(folders, limit(folders)?, 0, None)? else { return Ok(true) };
+    let enough = plan.enough;
+    remove(folders, plan, "the limit is reached")?;
+    Ok(enough)
 }
 
 /// Frees `bytes` of disk although the limit has room: the file system is full. Whether there was something to remove.
@@ -205,39 +215,47 @@ pub(crate) fn relieve(folders: &Folders, filling: &ImageId, bytes: u64) -> Resul
     let plan = evict::plan(candidates, bytes, |candidate| is_pinned(folders, candidate));
     // Less than was asked for may still be enough for the next write.
     let some = !plan.victims.is_empty();
-    remove(folders, Plan { enough: some, ..plan }, "the file system is full")
+    remove(folders, plan, "the file system is full")?;
+    Ok(some)
 }
 
+/// Makes room for `more` bytes, or removes nothing at all where that cannot be; whether there is room.
 fn make_room(folders: &Folders, limit: Limit, more: u64, filling: Option<&ImageId>) -> Result<bool> {
+    if more > limit.max_size {
+        return Ok(false);
+    }
+    let Some(plan) = plan(folders, limit, more, filling)? else { return Ok(true) };
+    if plan.enough {
+        remove(folders, plan, "the limit is reached")?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+/// What to remove so that `more` bytes fit the limit; none where they do.
+fn plan(folders: &Folders, limit: Limit, more: u64, filling: Option<&ImageId>) -> Result<Option<Plan<Item>>> {
     let mut found = Vec::new();
     let used = count(folders, |folder, file| found.push((folder, file)))?.counted(limit.count);
     let excess = used.saturating_add(more).saturating_sub(limit.max_size);
     if excess == 0 {
-        return Ok(true);
-    }
-    if more > limit.max_size {
-        return Ok(false);
+        return Ok(None);
     }
     let candidates = candidates(folders, found, limit.count, filling)?;
-    remove(folders, evict::plan(candidates, excess, |candidate| is_pinned(folders, candidate)), "the limit is reached")
+    Ok(Some(evict::plan(candidates, excess, |candidate| is_pinned(folders, candidate))))
 }
 
 fn is_pinned(folders: &Folders, candidate: &Candidate<Item>) -> bool {
     candidate.class == Class::Cached && Tagged::Name(&folders.root, &candidate.what.name).has(tag::PINNED)
 }
 
-/// Removes what is planned, or nothing where it is not enough; whether it was.
-fn remove(folders: &Folders, plan: Plan<Item>, why: &str) -> Result<bool> {
-    if !plan.enough {
-        return Ok(false);
-    }
+fn remove(folders: &Folders, plan: Plan<Item>, why: &str) -> Result<()> {
     for Candidate { what: Item { name, folder }, class, bytes, .. } in plan.victims {
         let folder = folder.of(folders);
         if folder.unlink(&name).context("remove", || folder.path().join(&name))? {
             info!(?name, ?class, bytes, why, "removed to make room");
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 /// What may be removed. Fills that are alive are not among them; nor is the one that asks for room.

@@ -71,6 +71,8 @@ fn set_aside(folders: &Folders, reader: &Reader, why: &str, now: SystemTime) -> 
     let named = folders.root.stat(id.as_str().as_ref()).context("look at", path)?;
     if named.is_some_and(|named| named.inode == read.inode) {
         publish::invalidate(folders, &folders.root, id, why, now)?;
+        // A power cut may not bring a bad image back.
+        folders.root.sync().context("make durable", || folders.root.path().into())?;
     }
     Ok(())
 }

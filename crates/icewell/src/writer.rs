@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
-use crate::attrs::{self, Metadata, Tagged};
+use crate::attrs::{self, Metadata};
 use crate::claim::{self, Claimed};
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::folders::Folders;
+use crate::holes::data_runs;
 use crate::image_id::ImageId;
 use crate::layout::tag;
+use crate::leftover::{Leftover, Resumable, hash_prefix};
 use crate::mark::Mark;
 use crate::publish::{self, Commit};
 use crate::time::Clock;
 use crate::{lock, queue, space, sys};
 
-/// Zeros are looked for in blocks of this many bytes: what file systems allocate at least.
-const BLOCK: usize = 4096;
 /// The mark follows the bytes at this distance, and at least this often where they come slowly: how much a killed
 /// process may have to fetch again, and how far an observer lags behind.
 const MARK_EVERY: u64 = 4 << 20;
@@ -42,18 +42,6 @@ pub struct Announced {
     pub metadata: Metadata,
 }
 
-/// What an earlier fill of the same image left behind, good to go on from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Resumable {
-    /// How many bytes are surely there.
-    pub length: u64,
-    /// The image's size as it was announced then.
-    pub size: Option<u64>,
-    /// What was known of the image then; its validators say whether the origin still has the same bytes.
-    pub metadata: Metadata,
-}
-
 /// A fill: the only one of its image, in any thread or process, for as long as it lives.
 ///
 /// A claim first ([`Cache::write`](crate::Cache::write)), then [`start`](Writer::start) with what the origin announced,
@@ -67,15 +55,13 @@ pub struct Writer {
     id: ImageId,
     claimed: Claimed,
     stage: Stage,
-    leftover: Option<Resumable>,
+    leftover: Option<Leftover>,
     expected: Option<Digest>,
     hasher: Option<Hasher>,
-    /// `written` bytes of the image are in the file, of which `synced` are durable.
+    /// `written` bytes of the image are in the file, of which `synced` are durable. It has no more than `reserved`.
     mark: Mark,
     /// What `mark.written` was when the mark was last stored, and when that was.
     marked: (u64, Instant),
-    /// The size of the bytes' file: never less than `mark.written`.
-    reserved: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +80,11 @@ enum Stage {
 impl Writer {
     pub(crate) fn claim(folders: Arc<Folders>, clock: Arc<dyn Clock>, id: &ImageId) -> Result<Self> {
         let claimed = claim::claim(&folders, id, clock.now())?;
-        let leftover = leftover(&claimed.bytes);
+        let leftover = Leftover::find(&claimed.bytes);
+        if leftover.is_some() {
+            // What is there is not what this fill has written: observers have to wait until it has begun.
+            sys::set_tag(&claimed.bytes, tag::CLAIM, b"1").ok();
+        }
         Ok(Writer {
             folders,
             clock,
@@ -106,7 +96,6 @@ impl Writer {
             hasher: None,
             mark: Mark::default(),
             marked: (0, Instant::now()),
-            reserved: 0,
         })
     }
 
@@ -117,7 +106,7 @@ impl Writer {
 
     /// What an earlier fill left, where there is something to go on from.
     pub fn resumable(&self) -> Option<&Resumable> {
-        self.leftover.as_ref()
+        self.leftover.as_ref().map(|leftover| &leftover.resumable)
     }
 
     /// How many bytes of the image are written: where the next ones go.
@@ -131,18 +120,17 @@ impl Writer {
     ///
     /// [`ErrorKind::NoRoom`] where the image cannot fit the limit; then nothing else was removed for it.
     pub fn start(&mut self, announced: Announced) -> Result<()> {
-        let fresh = self.stage == Stage::Claimed && self.leftover.take().is_none();
-        self.stage = Stage::Filling;
-        if !fresh {
-            self.claimed.renew(&self.folders, &self.id)?;
+        // Somebody may still be reading what was there: it is left to him, never written over.
+        if sys::stat(&self.claimed.bytes).context("look at", || self.path())?.size > 0 {
+            self.claimed.replace_bytes(&self.folders, &self.id)?;
         }
+        self.leftover = None;
+        self.stage = Stage::Filling;
         self.mark = Mark { size: announced.size, boot: sys::boot_id(), ..Mark::default() };
-        self.reserved = 0;
-        sys::truncate(&self.claimed.bytes, 0).context("begin to fill", || self.path())?;
-        self.set_expected(announced.digests);
+        self.expect(strongest(&announced.digests))?;
         // The mark first: without it there is no fill, without the metadata there is.
         self.store_mark()?;
-        self.tag_fill(&announced.metadata).context("tag", || self.path())?;
+        attrs::set_metadata(&self.claimed.bytes, &announced.metadata).context("tag", || self.path())?;
         if let Some(size) = announced.size
             && let Err(error) = self.reserve(size)
         {
@@ -161,25 +149,27 @@ impl Writer {
     /// As [`start`](Writer::start); and where the bytes cannot be read: then `start` again from the first byte.
     pub fn resume(&mut self, announced: Announced) -> Result<()> {
         let Some(leftover) = self.leftover.take() else { return self.start(announced) };
-        let length = leftover.length;
+        let Resumable { length, ref digest, .. } = leftover.resumable;
         self.stage = Stage::Filling;
-        // What lies beyond may be garbage; cut off and made anew it is zeros, which the holes rely on.
+        // What lies beyond may be garbage; cut off it reads as zeros once the file has grown again, which the holes
+        // rely on.
         sys::truncate(&self.claimed.bytes, length).context("resume", || self.path())?;
-        self.reserved = length;
-        let mut digests = announced.digests;
-        // What was vouched for at the start counts on, also where the answer with the rest is silent about the whole.
-        if let Some(before) = Tagged::File(&self.claimed.bytes).digest(tag::DIGEST)
-            && !digests.iter().any(|digest| digest.algorithm() == before.algorithm())
-        {
-            digests.push(before);
-        }
-        self.set_expected(digests);
+        // What was vouched for at first holds still: the rest of an image comes without a digest of the whole.
+        let vouched: Vec<Digest> = announced.digests.iter().chain(digest).cloned().collect();
+        self.expect(strongest(&vouched))?;
+        sys::remove_tag(&self.claimed.bytes, tag::CLAIM).context("tag", || self.path())?;
         if let Some(hasher) = &mut self.hasher {
             hash_prefix(&self.claimed.bytes, length, hasher)
                 .context("read again", || self.folders.fills.path_of(self.id.as_str()))?;
         }
-        self.tag_fill(&announced.metadata).context("tag", || self.path())?;
-        self.mark = Mark { written: length, synced: 0, size: announced.size, boot: sys::boot_id() };
+        attrs::set_metadata(&self.claimed.bytes, &announced.metadata).context("tag", || self.path())?;
+        self.mark = Mark {
+            written: length,
+            synced: leftover.synced,
+            size: announced.size,
+            reserved: length,
+            boot: sys::boot_id(),
+        };
         self.store_mark()?;
         if let Some(size) = announced.size
             && let Err(error) = self.reserve(size.max(length))
@@ -192,20 +182,16 @@ impl Writer {
         Ok(())
     }
 
-    fn set_expected(&mut self, digests: Vec<Digest>) {
-        self.expected = digests.into_iter().max_by_key(Digest::algorithm);
-        let algorithm = self.expected.as_ref().map_or(Algorithm::Sha256, Digest::algorithm);
+    /// Expects this digest, and keeps it with the bytes for a fill that goes on with them.
+    fn expect(&mut self, digest: Option<Digest>) -> Result<()> {
+        let algorithm = digest.as_ref().map_or(Algorithm::Sha256, Digest::algorithm);
         self.hasher = Some(Hasher::new(algorithm));
-    }
-
-    /// Keeps with the fill what a later one needs to go on from it.
-    fn tag_fill(&self, metadata: &Metadata) -> io::Result<()> {
-        let bytes = &self.claimed.bytes;
-        match &self.expected {
-            Some(digest) => attrs::set_if_it_fits(bytes, tag::DIGEST, &digest.to_string())?,
-            None => sys::remove_tag(bytes, tag::DIGEST)?,
+        if let Some(digest) = &digest {
+            attrs::set_if_it_fits(&self.claimed.bytes, tag::DIGEST, &digest.to_string())
+                .context("tag", || self.path())?;
         }
-        attrs::set_metadata(bytes, metadata)
+        self.expected = digest;
+        Ok(())
     }
 
     /// Appends `bytes` to the image. Blocks of zeros become holes. On a full file system room is made, if there is
@@ -235,7 +221,7 @@ impl Writer {
                 return Err(Error::new(ErrorKind::SizeMismatch, "fill", self.path())
                     .with_detail(format!("{size} bytes were announced and more came")));
             }
-            None if end > self.reserved => self.reserve_step(end)?,
+            None if end > self.mark.reserved => self.reserve_step(end)?,
             _ => {}
         }
         self.write_data(bytes)?;
@@ -253,10 +239,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the runs between blocks of zeros. The file is as large as the image from the start, so that what is not
-    /// written reads as zeros.
+    /// Writes the runs between blocks of zeros; what is not written reads as zeros.
     fn write_data(&mut self, bytes: &[u8]) -> Result<()> {
-        for (start, end) in data_runs(bytes, self.mark.written) {
+        let runs = data_runs(bytes, self.mark.written);
+        let ends_in_zeros = runs.last().is_none_or(|(_, end)| *end < bytes.len());
+        for (start, end) in runs {
             let run = &bytes[start..end];
             let offset = self.mark.written + start as u64;
             while let Err(error) = sys::write_at(&self.claimed.bytes, run, offset) {
@@ -266,6 +253,11 @@ impl Writer {
                     return Err(error);
                 }
             }
+        }
+        if ends_in_zeros {
+            // Who reads the growing file must not come upon its end before he has read what is written.
+            let end = self.mark.written + bytes.len() as u64;
+            sys::truncate(&self.claimed.bytes, end).context("write", || self.path())?;
         }
         Ok(())
     }
@@ -282,9 +274,11 @@ impl Writer {
     }
 
     fn reserve(&mut self, size: u64) -> Result<()> {
-        space::reserve(&self.folders, &self.id, &self.claimed.bytes, size)?;
-        self.reserved = size;
-        Ok(())
+        let (folders, id, reserved) = (self.folders.clone(), self.id.clone(), self.mark.reserved);
+        space::reserve(&folders, &id, reserved, size, || {
+            self.mark.reserved = size;
+            self.store_mark()
+        })
     }
 
     /// A body without a length reserves step by step; at the end of the room in the smallest steps.
@@ -365,7 +359,7 @@ impl Writer {
         let bytes = &self.claimed.bytes;
         sys::truncate(bytes, self.mark.written)?;
         sys::remove_tag(bytes, tag::FILL)?;
-        for key in [tag::DIGEST, tag::COMPUTED_DIGEST, tag::ERROR] {
+        for key in [tag::DIGEST, tag::COMPUTED_DIGEST, tag::ERROR, tag::CLAIM] {
             sys::remove_tag(bytes, key)?;
         }
         // These two must be there. What may be missing makes room for them.
@@ -384,12 +378,14 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// Those of [`verify`](Writer::verify), and of the system; the fill is in `invalid/` then, with the reason.
+    /// Those of [`verify`](Writer::verify), and of the system; the fill is in `invalid/` then, with the reason. Only
+    /// where the very last step fails, making the new name durable, the image is cached and whole all the same, but
+    /// may be gone after a power cut.
     pub fn commit(mut self) -> Result<Commit> {
         let committed = self.try_commit();
         match &committed {
             Ok(_) => self.stage = Stage::Done,
-            Err(error) => self.fail(&chain(error)),
+            Err(error) => self.fail(&error.chain()),
         }
         committed
     }
@@ -442,6 +438,7 @@ impl Writer {
         if kept.is_ok() {
             self.mark.synced = self.mark.written;
         }
+        self.mark.reserved = self.mark.written;
         let marked = self.store_mark();
         self.claimed.remove_sign(&self.folders, &self.id)?;
         kept.and(marked)
@@ -455,7 +452,9 @@ impl Writer {
 
     fn give_back(&mut self) -> Result<()> {
         self.stage = Stage::Done;
-        if self.leftover.is_none() && self.claimed.check_named(&self.folders, &self.id).is_ok() {
+        if self.leftover.is_some() {
+            sys::remove_tag(&self.claimed.bytes, tag::CLAIM).context("tag", || self.path())?;
+        } else if self.claimed.check_named(&self.folders, &self.id).is_ok() {
             self.folders.fills.unlink(self.id.as_str().as_ref()).context("remove", || self.path())?;
         }
         self.claimed.remove_sign(&self.folders, &self.id)
@@ -492,71 +491,6 @@ impl io::Write for Writer {
     }
 }
 
-/// What an earlier fill left in its file, if it can be gone on from.
-fn leftover(bytes: &File) -> Option<Resumable> {
-    let tags = Tagged::File(bytes);
-    let mark = Mark::load(&tags)?;
-    let length = mark.trusted(&sys::boot_id()).min(sys::stat(bytes).ok()?.size);
-    (length > 0).then(|| Resumable { length, size: mark.size, metadata: tags.metadata() })
-}
-
-fn hash_prefix(bytes: &File, length: u64, hasher: &mut Hasher) -> io::Result<()> {
-    use std::os::unix::fs::FileExt;
-    let mut buffer = vec![0; 1 << 20];
-    let mut offset = 0;
-    while offset < length {
-        let wanted = buffer.len().min(usize::try_from(length - offset).unwrap_or(usize::MAX));
-        bytes.read_exact_at(&mut buffer[..wanted], offset)?;
-        hasher.update(&buffer[..wanted]);
-        offset += wanted as u64;
-    }
-    Ok(())
-}
-
-/// The parts of `bytes`, which lie at `offset` of the image, that have to be written: all but the zeros of each block.
-fn data_runs(bytes: &[u8], offset: u64) -> Vec<(usize, usize)> {
-    let mut runs: Vec<(usize, usize)> = Vec::new();
-    let mut start = 0;
-    while start < bytes.len() {
-        let in_block = usize::try_from((offset + start as u64) % BLOCK as u64).unwrap_or(0);
-        let end = bytes.len().min(start + BLOCK - in_block);
-        if bytes[start..end].iter().any(|byte| *byte != 0) {
-            match runs.last_mut() {
-                Some(run) if run.1 == start => run.1 = end,
-                _ => runs.push((start, end)),
-            }
-        }
-        start = end;
-    }
-    runs
-}
-
-/// An error with its sources, for the reason kept on a failed fill.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(next) = source {
-        text = format!("{text}: {next}");
-        source = next.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_leave_out_the_zeros_of_each_block() {
-        let mut bytes = vec![0; 5 * BLOCK];
-        assert_eq!(data_runs(&bytes, 0), []);
-        bytes[BLOCK] = 1;
-        assert_eq!(data_runs(&bytes, 0), [(BLOCK, 2 * BLOCK)]);
-        bytes[2 * BLOCK + 7] = 1;
-        bytes[4 * BLOCK] = 1;
-        assert_eq!(data_runs(&bytes, 0), [(BLOCK, 3 * BLOCK), (4 * BLOCK, 5 * BLOCK)]);
-        assert_eq!(data_runs(&[1, 0], 4095), [(0, 1)]);
-        assert_eq!(data_runs(&[0, 1], 4095), [(1, 2)]);
-        assert_eq!(data_runs(&[], 1), []);
-    }
+fn strongest(digests: &[Digest]) -> Option<Digest> {
+    digests.iter().max_by_key(|digest| digest.algorithm()).cloned()
 }

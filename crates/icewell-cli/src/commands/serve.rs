@@ -56,9 +56,9 @@ pub(crate) fn run(args: &Args, global: &Global, context: &Context<'_>) -> Result
 
 /// Tells a person at a terminal what to type next; a service's log says the same in its own way.
 fn tell_how_to_try(ready: &Ready) {
-    let Ready { listen, admin, origin } = ready;
+    let Ready { listen, admin, origin, folder } = ready;
     eprintln!("icewell: serving {origin} on http://{listen}/");
-    match origin.strip_prefix("file://").map(Path::new) {
+    match folder {
         Some(folder) => match first_file(folder) {
             Some(name) => {
                 eprintln!("icewell: try:  curl -sD- -o /dev/null http://{listen}/{name}   (twice: the second is a hit)")

@@ -26,6 +26,7 @@ mod resume;
 
 mod hits;
 mod lru;
+mod observe;
 mod queue;
 
 mod clean;

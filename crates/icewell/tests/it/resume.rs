@@ -47,6 +47,25 @@ fn the_digest_covers_what_was_there() {
     assert_eq!(bytes(&own, "x"), None);
 }
 
+/// A 206 comes without a digest of the whole image.
+#[test]
+fn what_was_vouched_for_at_first_holds_for_the_rest() {
+    let own = own();
+    for (rest, good) in [(b"def", true), (b"deZ", false)] {
+        let mut writer = own.write(&id("x")).unwrap();
+        writer.start(vouched(6, ABCDEF_MD5)).unwrap();
+        writer.write(b"abc").unwrap();
+        writer.suspend().unwrap();
+        let mut writer = own.write(&id("x")).unwrap();
+        assert_eq!(writer.resumable().unwrap().digest, Some(ABCDEF_MD5.parse().unwrap()));
+        writer.resume(announced(6)).unwrap();
+        writer.write(rest).unwrap();
+        let committed = writer.commit();
+        assert_eq!(committed.is_ok(), good, "{committed:?}");
+        assert_eq!(own.remove(&id("x")).unwrap(), good);
+    }
+}
+
 #[test]
 fn who_watches_what_was_left_never_sees_another_image_come_in_its_place() {
     use std::os::unix::fs::FileExt;
