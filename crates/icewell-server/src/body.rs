@@ -198,7 +198,7 @@ impl Follower {
     /// The origin's own bytes from `start` on, if it surely still has the same image.
     async fn ask_origin(&mut self, start: u64, end: Option<u64>) -> Option<AnswerBody> {
         // Without a validator no answer could be told to be of this image.
-        let mut headers = rest(start, &self.image.head.metadata.validators)?;
+        let mut headers = rest(start, &self.image.head)?;
         if let Some(end) = end {
             headers.insert(RANGE, HeaderValue::try_from(format!("bytes={start}-{}", end - 1)).ok()?);
         }

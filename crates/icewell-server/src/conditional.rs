@@ -74,6 +74,12 @@ pub(crate) fn if_range_holds(headers: &HeaderMap, validators: &Validators<'_>) -
     validators.etag.is_some_and(|etag| strongly_equal(value.as_bytes(), etag.as_bytes()))
 }
 
+/// Whether the image's `Last-Modified` tells it from every other state of it.
+pub(crate) fn has_strong_date(validators: &Validators<'_>) -> bool {
+    let dates = validators.last_modified.and_then(parse_date).zip(validators.date.and_then(parse_date));
+    dates.is_some_and(|(modified, sent)| is_strong(modified, sent))
+}
+
 /// Whether a `Last-Modified` sent at that date can stand for one state of the image only (§8.8.2.2).
 fn is_strong(last_modified: SystemTime, sent: SystemTime) -> bool {
     sent.duration_since(last_modified).is_ok_and(|settled| settled >= Duration::from_secs(1))

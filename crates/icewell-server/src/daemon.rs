@@ -1,10 +1,12 @@
 //! What every part of the daemon works with.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
-use icewell::Cache;
+use icewell::{Cache, ImageId};
 
 use crate::fill::Fills;
 use crate::origin::Origin;
@@ -24,6 +26,7 @@ pub(crate) struct Daemon {
     /// Whether a cached image is sent when the origin cannot be asked whether it is still right.
     pub(crate) serve_stale: bool,
     pub(crate) counters: Counters,
+    pub(crate) oversized: Oversized,
 }
 
 impl Daemon {
@@ -35,7 +38,28 @@ impl Daemon {
             pseudonym: Pseudonym::new(),
             serve_stale,
             counters: Counters::default(),
+            oversized: Oversized::default(),
         })
+    }
+}
+
+/// Images that turned out too large for the limit only while they came. For a while they are not tried again: each try
+/// would empty the cache for nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Oversized(Mutex<HashMap<ImageId, Instant>>);
+
+impl Oversized {
+    const KEPT: Duration = Duration::from_secs(600);
+
+    pub(crate) fn remember(&self, id: &ImageId) {
+        let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        since.retain(|_, since| since.elapsed() < Self::KEPT);
+        since.insert(id.clone(), Instant::now());
+    }
+
+    pub(crate) fn knows(&self, id: &ImageId) -> bool {
+        let since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        since.get(id).is_some_and(|since| since.elapsed() < Self::KEPT)
     }
 }
 

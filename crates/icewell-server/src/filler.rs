@@ -98,6 +98,9 @@ struct Filler {
 impl Filler {
     /// None where the image is there for its followers, and nothing is left to tell.
     async fn run(&self) -> Option<End> {
+        if self.daemon.oversized.knows(&self.fill.key.id) {
+            return Some(uncached("no-room", None, None));
+        }
         let answer = match self.check_cached().await {
             Cached::Missing => None,
             Cached::Changed(answer) => Some(answer),
@@ -248,7 +251,8 @@ impl Filler {
     /// Asks for the image, or for the rest where an earlier fill left a part and the origin gave a validator.
     async fn ask_for_image(&self, writer: Writer) -> Result<(Writer, Answer), End> {
         let left = writer.resumable().cloned();
-        let headers = left.as_ref().and_then(|left| rest(left.length, &left.metadata.validators));
+        let headers =
+            left.as_ref().and_then(|left| rest(left.length, &ImageHead::of_metadata(left.size, left.metadata.clone())));
         if let (Some(left), Some(headers)) = (left, headers) {
             match self.ask(headers).await {
                 Ok(answer) if answer.status == StatusCode::OK => return Ok((writer, answer)),

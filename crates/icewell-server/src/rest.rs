@@ -5,14 +5,17 @@ use std::time::SystemTime;
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 
+use crate::conditional;
 use crate::image_head::ImageHead;
 use crate::origin::Answer;
 
-/// The request's fields for the bytes from `offset` on of the image that has these validators; none where they are not
-/// strong enough to tell it from another (RFC 9110 §13.1.5).
-pub(crate) fn rest(offset: u64, validators: &icewell::Validators) -> Option<HeaderMap> {
-    let strong = validators.etag.as_deref().filter(|etag| etag.starts_with('"'));
-    let validator = HeaderValue::from_str(strong.or(validators.last_modified.as_deref())?).ok()?;
+/// The request's fields for the bytes from `offset` on of this image; none where its validators are not strong enough to
+/// tell it from another (RFC 9110 §13.1.5): a weak tag, or a date in the very second of which it may have changed again.
+pub(crate) fn rest(offset: u64, head: &ImageHead) -> Option<HeaderMap> {
+    let validators = head.validators();
+    let strong_tag = validators.etag.filter(|etag| etag.starts_with('"'));
+    let strong_date = validators.last_modified.filter(|_| conditional::has_strong_date(&validators));
+    let validator = HeaderValue::from_str(strong_tag.or(strong_date)?).ok()?;
     let range = HeaderValue::try_from(format!("bytes={offset}-")).ok()?;
     Some(HeaderMap::from_iter([(IF_RANGE, validator), (RANGE, range)]))
 }

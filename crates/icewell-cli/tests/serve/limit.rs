@@ -138,6 +138,25 @@ fn an_unsized_image_that_outgrows_the_limit_still_reaches_its_clients() {
     assert_eq!(size_of(&daemon.dir), 0, "what cannot be finished takes no room");
 }
 
+/// What nobody tells the size of can empty the cache before it turns out too large; but once, not at each request.
+#[test]
+fn an_unsized_image_that_was_too_large_is_not_tried_again_and_again() {
+    let (small, large) = (Image::new(1, 1_000_000), Image { sized: false, ..Image::new(3, 40_000_000) });
+    let (told, told_large) = (small.clone(), large.clone());
+    let origin = Origin::new(move |request| match request.target.as_str() {
+        "/large" => told_large.answer(request),
+        _ => told.answer(request),
+    });
+    let daemon = Daemon::with(&origin, &["--max-size", "30MB"]);
+    daemon.get("/large").is(&large.bytes);
+    daemon.get("/small").is(&small.bytes);
+    daemon.idle();
+    let again = daemon.get("/large");
+    again.is(&large.bytes);
+    assert_eq!(again.cache_status(), "icewell; fwd=uri-miss; fwd-status=200; detail=no-room");
+    assert!(daemon.is_cached("small"));
+}
+
 #[test]
 fn the_least_recently_used_goes_first_and_readers_read_on() {
     let image = Image::new(4, 9_000_000);

@@ -177,3 +177,25 @@ fn far_ahead_of_a_fill_that_nobody_can_be_asked_about_wait_for_it() {
     first.finish().is(&image.bytes);
     assert_eq!(origin.requests(), 1, "a question whose answer is of no use");
 }
+
+#[test]
+fn of_an_image_whose_size_nobody_knows_yet() {
+    let image = Image { sized: false, ranges: false, ..Image::new(9, SIZE) };
+    let gate = Gate::at(4_000_000);
+    let (told, gated) = (image.clone(), gate.clone());
+    let origin = Origin::new(move |request| told.answer(request).gated(&gated));
+    let daemon = Daemon::of(&origin);
+    let mut first = Ask::get("/a").begin(daemon.address);
+    first.read_to(3_000_000);
+    let part = range(&daemon, "bytes=1000000-1999999");
+    part.is_part(&image.bytes[1_000_000..2_000_000]);
+    assert_eq!(part.header("content-range"), "bytes 1000000-1999999/*");
+    // What is not there yet is waited for; whether there is so much of it nobody knows before.
+    let waiting = Ask::get("/a").with("Range", "bytes=5000000-5999999").sent(daemon.address);
+    let too_far = Ask::get("/a").with("Range", "bytes=9000000-9000009").sent(daemon.address);
+    gate.open();
+    waiting.head().finish().is_part(&image.bytes[5_000_000..6_000_000]);
+    assert_eq!(too_far.head().response.status, 416);
+    first.finish().is(&image.bytes);
+    assert_eq!(origin.requests(), 1);
+}

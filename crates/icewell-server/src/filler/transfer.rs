@@ -109,9 +109,8 @@ impl Filler {
 
     /// The bytes of the same image from `offset` on; none where the origin cannot give them.
     async fn ask_for_rest(&self, offset: u64, image: &Growing) -> Option<AnswerBody> {
-        let validators = &image.head.metadata.validators;
-        let answer = self.ask(rest(offset, validators)?).await.ok()?;
-        goes_on(&answer, offset, image.head.size, validators).then_some(answer.body)
+        let answer = self.ask(rest(offset, &image.head)?).await.ok()?;
+        goes_on(&answer, offset, image.head.size, &image.head.metadata.validators).then_some(answer.body)
     }
 
     /// The bytes cannot be kept. They give their room back at once, and who follows goes on with the origin.
@@ -125,6 +124,9 @@ impl Filler {
         }
         if let Err(error) = blocking(move || writer.release()).await {
             warn!(image_id = %self.fill.key.id, %error, "what was written cannot be removed");
+        }
+        if error.kind() == ErrorKind::NoRoom {
+            self.daemon.oversized.remember(&self.fill.key.id);
         }
         End::NotKept(Some(Arc::new(rest)))
     }
