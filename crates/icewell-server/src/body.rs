@@ -24,7 +24,7 @@ use crate::fill::{End, Growing, Progress};
 use crate::image_head::ImageHead;
 use crate::key::Key;
 use crate::origin::{Answer, AnswerBody, Ask};
-use crate::rest::{content_length, is_of, rest};
+use crate::rest::{content_length, is_of, range_from, rest};
 
 /// How much is read at a time: what a slow client costs in memory.
 const CHUNK: u64 = 64 << 10;
@@ -127,6 +127,8 @@ async fn read_chunk<T: Send + Sync + 'static>(
 pub(crate) struct Follower {
     daemon: Arc<Daemon>,
     key: Key,
+    /// What tells a Glance who asks.
+    caller: HeaderMap,
     progress: watch::Receiver<Progress>,
     image: Arc<Growing>,
     /// The origin's own answer, and where it has come to.
@@ -139,10 +141,11 @@ impl Follower {
     pub(crate) fn new(
         daemon: Arc<Daemon>,
         key: Key,
+        caller: HeaderMap,
         progress: watch::Receiver<Progress>,
         image: Arc<Growing>,
     ) -> Box<Self> {
-        Box::new(Follower { daemon, key, progress, image, direct: None, patient: false })
+        Box::new(Follower { daemon, key, caller, progress, image, direct: None, patient: false })
     }
 
     /// The next bytes from `start` on, at most up to `end`; none at the end of the image.
@@ -198,14 +201,17 @@ impl Follower {
     /// The origin's own bytes from `start` on, if it surely still has the same image.
     async fn ask_origin(&mut self, start: u64, end: Option<u64>) -> Option<AnswerBody> {
         // Without a validator no answer could be told to be of this image.
-        let mut headers = rest(start, &self.image.head)?;
+        let glance = self.daemon.origin.glance().is_some();
+        let mut headers = if glance { range_from(start) } else { rest(start, &self.image.head)? };
+        headers.extend(self.caller.clone());
         if let Some(end) = end {
             headers.insert(RANGE, HeaderValue::try_from(format!("bytes={start}-{}", end - 1)).ok()?);
         }
         self.daemon.pseudonym.add_to(&mut headers);
         let path_and_query = self.key.path_and_query.clone();
         let answer = self.daemon.origin.ask(&Ask { method: Method::GET, path_and_query, headers }).await.ok()?;
-        let same = same_image(&answer, &self.image.head);
+        let same =
+            if glance { whole_size(&answer) == self.image.head.size } else { same_image(&answer, &self.image.head) };
         match answer.status {
             StatusCode::PARTIAL_CONTENT if same && begins_at(&answer.headers, start) => Some(answer.body),
             // The whole is a detour: only for who has begun and cannot go on otherwise.
@@ -252,6 +258,14 @@ fn skip(body: AnswerBody, mut bytes: u64) -> AnswerBody {
 fn same_image(answer: &Answer, head: &ImageHead) -> bool {
     let size = content_length(&answer.headers).filter(|_| answer.status == StatusCode::OK);
     is_of(answer, &head.metadata.validators) && (size.is_none() || head.size.is_none() || size == head.size)
+}
+
+/// The size of the whole that a part belongs to, or of what is whole.
+fn whole_size(answer: &Answer) -> Option<u64> {
+    match answer.headers.get(http::header::CONTENT_RANGE) {
+        Some(range) => range.to_str().ok()?.rsplit('/').next()?.parse().ok(),
+        None => content_length(&answer.headers),
+    }
 }
 
 fn begins_at(headers: &HeaderMap, start: u64) -> bool {

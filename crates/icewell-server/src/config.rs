@@ -26,6 +26,8 @@ pub struct Config {
     pub stall_time: Duration,
     /// Whether a cached image is sent when the origin, asked whether it is still right, does not answer.
     pub serve_stale: bool,
+    /// How long a Glance's word that a caller may have an image is remembered; zero asks each time.
+    pub auth_ttl: Duration,
     /// How many connections are served at a time; more wait to be accepted.
     pub max_connections: usize,
     /// How long a connection may stay without a request, and a request's head may take.
@@ -74,6 +76,7 @@ impl Config {
             count: None,
             stall_time: DEFAULT_STALL_TIME,
             serve_stale: false,
+            auth_ttl: Duration::from_secs(5),
             max_connections: 10_000,
             idle_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),

@@ -10,6 +10,7 @@ use icewell::{Cache, ImageId};
 
 use crate::fill::Fills;
 use crate::origin::Origin;
+use crate::permits::Permits;
 use crate::request_log::Counters;
 use crate::via::Pseudonym;
 
@@ -27,10 +28,11 @@ pub(crate) struct Daemon {
     pub(crate) serve_stale: bool,
     pub(crate) counters: Counters,
     pub(crate) oversized: Oversized,
+    pub(crate) permits: Permits,
 }
 
 impl Daemon {
-    pub(crate) fn new(cache: Cache, origin: Origin, serve_stale: bool) -> Arc<Self> {
+    pub(crate) fn new(cache: Cache, origin: Origin, serve_stale: bool, auth_ttl: Duration) -> Arc<Self> {
         Arc::new(Daemon {
             cache,
             origin,
@@ -39,6 +41,7 @@ impl Daemon {
             serve_stale,
             counters: Counters::default(),
             oversized: Oversized::default(),
+            permits: Permits::new(auth_ttl),
         })
     }
 }

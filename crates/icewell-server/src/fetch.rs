@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use icewell::{Adoption, Cache, ImageId};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -45,13 +46,22 @@ impl Fetcher {
     /// A usage error for text that is no origin; one of the library where the cache is bound to another.
     pub fn new(cache: Cache, origin: &str) -> Result<Self, Error> {
         let origin = Origin::parse(origin, &Reach { timeout: ORIGIN_TIMEOUT, ca: None })?;
+        if origin.glance().is_some() {
+            return Err(Error::new(
+                "cannot fetch from a Glance without a caller's token; download the image through icewell serve",
+            ));
+        }
         cache.bind_origin(origin.identity(), Adoption::Refused)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .map_err(|error| Error::new("cannot start the runtime").with_source(error))?;
-        Ok(Fetcher { daemon: Daemon::new(cache, origin, false), runtime, stop: watch::Sender::new(false) })
+        Ok(Fetcher {
+            daemon: Daemon::new(cache, origin, false, Duration::ZERO),
+            runtime,
+            stop: watch::Sender::new(false),
+        })
     }
 
     /// Fetches the image, or waits for whoever fetches it already. Tells `progress` the bytes that are there and how
@@ -74,7 +84,7 @@ impl Fetcher {
     async fn fill(&self, key: &Key, progress: &mut dyn FnMut(u64, Option<u64>)) -> Result<Fetched, Error> {
         let (fill, new) = self.daemon.fills.join_or_create(key);
         if new {
-            filler::start(&self.daemon, &fill, Vec::new(), filler::Found::Missing, &self.stop.subscribe());
+            filler::start(&self.daemon, &fill, HeaderMap::new(), filler::Found::Missing, &self.stop.subscribe());
         }
         let failed = |why: String| Err(Error::new(format!("cannot fetch {:?}: {why}", key.id)));
         let mut follow = fill.follow();

@@ -117,6 +117,8 @@ pub(crate) struct Refusal {
 pub(crate) struct Fill {
     pub(crate) key: Key,
     progress: watch::Sender<Progress>,
+    /// True when the image was deleted: then it must not be cached any more.
+    cancelled: watch::Sender<bool>,
     tally: Mutex<Tally>,
 }
 
@@ -129,11 +131,25 @@ struct Tally {
 
 impl Fill {
     pub(crate) fn new(key: Key) -> Arc<Self> {
-        Arc::new(Fill { key, progress: watch::Sender::new(Progress::Asking), tally: Mutex::default() })
+        Arc::new(Fill {
+            key,
+            progress: watch::Sender::new(Progress::Asking),
+            cancelled: watch::Sender::new(false),
+            tally: Mutex::default(),
+        })
     }
 
     pub(crate) fn follow(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
+    }
+
+    /// Stops the fill: its image was deleted. Who follows it gets no more of it.
+    pub(crate) fn cancel(&self) {
+        self.cancelled.send_replace(true);
+    }
+
+    pub(crate) fn cancelled(&self) -> watch::Receiver<bool> {
+        self.cancelled.subscribe()
     }
 
     pub(crate) fn progress(&self) -> Progress {

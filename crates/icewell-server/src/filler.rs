@@ -16,7 +16,7 @@ mod transfer;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::header::{HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, VIA};
+use http::header::{HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::{Method, StatusCode};
 use icewell::{Announced, ErrorKind, Observed, Observer, Writer};
 use tokio::sync::watch;
@@ -29,8 +29,8 @@ use crate::error::chain;
 use crate::fill::{End, Fill, Good, Growing, Progress};
 use crate::freshness::storable;
 use crate::image_head::ImageHead;
-use crate::origin::{Answer, Ask, NoAnswer};
-use crate::rest::{content_length, goes_on, rest, resumed_at};
+use crate::origin::{Answer, Ask, Description, NoAnswer};
+use crate::rest::{content_length, goes_on, range_from, rest, resumed_at};
 
 /// How long a failure is remembered, so that a herd of clients does not become a herd of requests.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
@@ -41,11 +41,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(crate) fn start(
     daemon: &Arc<Daemon>,
     fill: &Arc<Fill>,
-    via: Vec<HeaderValue>,
+    passed: HeaderMap,
     found: Found,
     stop: &watch::Receiver<bool>,
 ) {
-    let filler = Filler { daemon: daemon.clone(), fill: fill.clone(), via, found, stop: stop.clone() };
+    let filler = Filler { daemon: daemon.clone(), fill: fill.clone(), passed, found, stop: stop.clone() };
     tokio::spawn(async move {
         let unfinished = Unfinished(filler.fill.clone(), filler.daemon.clone());
         let end = filler.run().await;
@@ -89,7 +89,8 @@ impl Drop for Unfinished {
 struct Filler {
     daemon: Arc<Daemon>,
     fill: Arc<Fill>,
-    via: Vec<HeaderValue>,
+    /// What the client that began it passes on to the origin.
+    passed: HeaderMap,
     found: Found,
     /// True when the daemon stops: then the fill is broken off, to be resumed.
     stop: watch::Receiver<bool>,
@@ -112,14 +113,18 @@ impl Filler {
             Ok(Claim::Theirs(observer)) => return self.watch(observer).await,
             Err(end) => return Some(end),
         };
+        let described = match self.describe().await {
+            Ok(described) => described,
+            Err(end) => return Some(self.give_up(writer, end).await),
+        };
         let (writer, answer) = match answer {
             Some(answer) => (writer, answer),
-            None => match self.ask_for_image(writer).await {
+            None => match self.ask_for_image(writer, described.as_ref()).await {
                 Ok(got) => got,
                 Err(end) => return Some(end),
             },
         };
-        let (writer, answer, image) = match self.begin(writer, answer, refetched).await {
+        let (writer, answer, image) = match self.begin(writer, answer, described, refetched).await {
             Ok(begun) => begun,
             Err(end) => return Some(end),
         };
@@ -240,23 +245,45 @@ impl Filler {
     // 3.
 
     async fn ask(&self, mut headers: HeaderMap) -> Result<Answer, NoAnswer> {
-        for via in &self.via {
-            headers.append(VIA, via.clone());
+        for (name, value) in &self.passed {
+            headers.append(name.clone(), value.clone());
         }
         self.daemon.pseudonym.add_to(&mut headers);
         let path_and_query = self.fill.key.path_and_query.clone();
         self.daemon.origin.ask(&Ask { method: Method::GET, path_and_query, headers }).await
     }
 
+    /// What a Glance says of the image before its bytes; nothing for other origins.
+    async fn describe(&self) -> Result<Option<Description>, End> {
+        let Some(glance) = self.daemon.origin.glance() else { return Ok(None) };
+        match glance.describe(&self.fill.key.id, &self.passed).await {
+            Ok(Ok(description)) if description.status == "active" => Ok(Some(description)),
+            // Whatever Glance answers to the data of such an image is for the caller alone.
+            Ok(_) => Err(uncached("not-active", None, None)),
+            Err(no_answer) => Err(broken(no_answer)),
+        }
+    }
+
     /// Asks for the image, or for the rest where an earlier fill left a part and the origin gave a validator.
-    async fn ask_for_image(&self, writer: Writer) -> Result<(Writer, Answer), End> {
+    async fn ask_for_image(&self, writer: Writer, described: Option<&Description>) -> Result<(Writer, Answer), End> {
         let left = writer.resumable().cloned();
-        let headers =
-            left.as_ref().and_then(|left| rest(left.length, &ImageHead::of_metadata(left.size, left.metadata.clone())));
+        let headers = left.as_ref().and_then(|left| match described {
+            // The digest tells whether it is the same image: it covers the whole.
+            Some(description) => {
+                (left.digest.is_some() && left.digest == description.digest()).then(|| range_from(left.length))
+            }
+            None => rest(left.length, &ImageHead::of_metadata(left.size, left.metadata.clone())),
+        });
         if let (Some(left), Some(headers)) = (left, headers) {
             match self.ask(headers).await {
                 Ok(answer) if answer.status == StatusCode::OK => return Ok((writer, answer)),
                 Ok(answer) if goes_on(&answer, left.length, left.size, &left.metadata.validators) => {
+                    return Ok((writer, answer));
+                }
+                Ok(answer)
+                    if described.is_some()
+                        && resumed_at(&answer).is_ok_and(|at| at.map(|at| at.0) == Some(left.length)) =>
+                {
                     return Ok((writer, answer));
                 }
                 // What was left is longer than the image now is, or this is no rest of it: from the first byte, then.
@@ -291,6 +318,7 @@ impl Filler {
         &self,
         writer: Writer,
         answer: Answer,
+        described: Option<Description>,
         refetched: bool,
     ) -> Result<(Writer, Answer, Arc<Growing>), End> {
         let resumed = match resumed_at(&answer) {
@@ -305,7 +333,11 @@ impl Filler {
             let answer = resumed.is_none().then_some(answer);
             return Err(self.give_up(writer, uncached(not_storable.reason, answer, None)).await);
         }
-        let digests = vouched_digests(answer.status, &answer.headers);
+        let size = described.as_ref().and_then(|described| described.size).or(size);
+        let digests = match &described {
+            Some(described) => described.digest().into_iter().collect(),
+            None => vouched_digests(answer.status, &answer.headers),
+        };
         if size.is_none() && !answer.delimited && digests.is_empty() {
             // Where the connection broke off, nobody could tell that the image is not whole.
             return Err(self.give_up(writer, uncached("no-length", Some(answer), None)).await);
@@ -316,6 +348,7 @@ impl Filler {
             head.metadata.validators = left.metadata.validators.clone();
             head.metadata.content_type = head.metadata.content_type.or_else(|| left.metadata.content_type.clone());
         }
+        head.metadata.name = described.and_then(|described| described.name);
         let announced = Announced { size, digests, metadata: head.metadata.clone() };
         let started = blocking(move || {
             let mut writer = writer;

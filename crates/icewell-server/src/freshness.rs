@@ -25,7 +25,10 @@ use serde::{Deserialize, Serialize};
 pub(crate) const MAX_RECORD: usize = 1536;
 
 /// The fields that decide about freshness, and those that tell whether a 304 speaks of this image.
-const KEPT: [HeaderName; 8] = [AGE, CACHE_CONTROL, DATE, ETAG, EXPIRES, LAST_MODIFIED, PRAGMA, VARY];
+const KEPT: [HeaderName; 9] = [AGE, CACHE_CONTROL, CONTENT_MD5, DATE, ETAG, EXPIRES, LAST_MODIFIED, PRAGMA, VARY];
+
+/// Of the whole image; kept because it is sent with it.
+const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 
 /// The last second that an HTTP date can name: the end of the year 9999.
 const LAST_DATE: u64 = 253_402_300_799;

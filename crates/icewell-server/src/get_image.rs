@@ -1,7 +1,7 @@
 //! `GET` and `HEAD` of an image.
 //!
 //! 1. Only these two methods, and only what can be an image's name.
-//! 2. A request that has been here before is a loop.
+//! 2. In front of a Glance, only who may have it by Glance's own word gets a byte, or hears that it is here.
 //! 3. The image under way is followed; one that is cached and fresh is sent; else a fill is begun, and followed.
 //! 4. Conditions are answered before ranges (RFC 9110 §13.2.2).
 //! 5. The body: the whole, a part, or several.
@@ -11,10 +11,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::header::{
-    ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, HeaderMap, HeaderValue, LAST_MODIFIED, VIA,
+    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, HeaderMap, HeaderName,
+    HeaderValue, LAST_MODIFIED, VIA,
 };
-use http::{Method, Request, Response, StatusCode, Version};
-use icewell::{ErrorKind, Reader};
+use http::request::Parts;
+use http::{Method, Response, StatusCode, Version};
+use icewell::{Digest, ErrorKind, Reader};
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -28,8 +30,9 @@ use crate::filler;
 use crate::freshness::{State, request_forces_revalidation};
 use crate::image_head::ImageHead;
 use crate::key::Key;
-use crate::origin::{Answer, NoAnswer, Origin};
+use crate::origin::{Answer, Glance, NoAnswer, Origin, caller_fields};
 use crate::pass;
+use crate::permits::Permit;
 use crate::range::{Multipart, Part, Ranges, Resolved, content_range, unsatisfied_content_range};
 use crate::request_log::Outcome;
 
@@ -49,15 +52,12 @@ impl From<Response<Body>> for Answered {
 }
 
 /// Answers a request of a client.
-pub(crate) async fn answer<B>(daemon: &Arc<Daemon>, request: &Request<B>, stop: &watch::Receiver<bool>) -> Answered {
-    let head_only = request.method() == Method::HEAD;
-    let mut answered = match prepare(daemon, request) {
-        Ok(key) => {
-            let old = request.version() < Version::HTTP_11;
-            Asked { daemon, key: &key, headers: request.headers(), head_only, old, stop }.answer().await
-        }
-        Err(response) => (*response).into(),
-    };
+pub(crate) async fn answer(daemon: &Arc<Daemon>, key: &Key, request: &Parts, stop: &watch::Receiver<bool>) -> Answered {
+    let head_only = request.method == Method::HEAD;
+    let headers = &request.headers;
+    let caller = daemon.origin.glance().map(|_| caller_fields(headers)).unwrap_or_default();
+    let old = request.version < Version::HTTP_11;
+    let mut answered = Asked { daemon, key, headers, caller, head_only, old, stop }.answer().await;
     if head_only {
         answered.response = pass::without_body(answered.response);
         answered.outcome.hit = None;
@@ -65,19 +65,16 @@ pub(crate) async fn answer<B>(daemon: &Arc<Daemon>, request: &Request<B>, stop: 
     answered
 }
 
-// 1. and 2.
+// 1.
 
-fn prepare<B>(daemon: &Daemon, request: &Request<B>) -> Result<Key, Box<Response<Body>>> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+/// The image that a request names, where anything that can be read is one.
+pub(crate) fn key(request: &Parts) -> Result<Key, Box<Response<Body>>> {
+    if !matches!(request.method, Method::GET | Method::HEAD) {
         let mut response = pass::failure(StatusCode::METHOD_NOT_ALLOWED, "images can only be read here");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Err(Box::new(response));
     }
-    if daemon.pseudonym.is_in(request.headers()) {
-        let reason = "the origin leads back to this cache; set --origin to where the images are";
-        return Err(Box::new(pass::failure(StatusCode::LOOP_DETECTED, reason)));
-    }
-    Key::from_target(request.uri().path(), request.uri().query())
+    Key::from_target(request.uri.path(), request.uri.query())
         .map_err(|error| Box::new(pass::failure(error.status(), &error.to_string())))
 }
 
@@ -86,6 +83,8 @@ struct Asked<'a> {
     daemon: &'a Arc<Daemon>,
     key: &'a Key,
     headers: &'a HeaderMap,
+    /// What tells a Glance who asks; nothing for other origins, which are not told.
+    caller: HeaderMap,
     head_only: bool,
     /// HTTP/1.0 knows no chunks: without a length, a body that breaks off looks like one that is whole.
     old: bool,
@@ -116,7 +115,14 @@ impl Asked<'_> {
                 }
             }
             match self.find(good).await {
-                Ok(Found::Cached(reader, state)) => return self.send_cached(reader, state, good),
+                Ok(Found::Cached(reader, state)) => {
+                    match self.permit(reader.image().size, reader.image().digest.as_ref()).await {
+                        Ok(()) => return self.send_cached(reader, state, good),
+                        Err(Denied::Answered(answered)) => return *answered,
+                        Err(Denied::Changed) => self.drop_cached().await,
+                    }
+                    continue;
+                }
                 Ok(Found::Stale) => stale = true,
                 Ok(Found::Missing) if self.head_only => return self.head_of_cold().await,
                 Ok(Found::Missing) => {}
@@ -127,7 +133,7 @@ impl Asked<'_> {
             }
             let (fill, new) = self.daemon.fills.join_or_create(self.key);
             if new {
-                let via = self.headers.get_all(VIA).iter().cloned().collect();
+                let via = self.passed_on();
                 let found = if stale { filler::Found::Stale } else { filler::Found::Missing };
                 filler::start(self.daemon, &fill, via, found, self.stop);
             }
@@ -153,9 +159,12 @@ impl Asked<'_> {
                     Ok(Some(now)) if now == reader.image().metadata.validators => State::Fresh { ttl_secs: 0 },
                     _ => State::Stale { ttl_secs: 0 },
                 },
+                // An image that Glance has called active never changes; whether it still is, `permit` asks.
+                Origin::Glance(_) => State::Fresh { ttl_secs: 0 },
                 Origin::Http(_) => ImageHead::of_image(reader.image()).freshness.state(SystemTime::now()),
             };
-            let fresh = matches!(state, State::Fresh { .. }) && (!forced || daemon.origin.is_local());
+            let forced = forced && matches!(daemon.origin, Origin::Http(_));
+            let fresh = matches!(state, State::Fresh { .. }) && !forced;
             Ok(if fresh || good.is_some() { Found::Cached(Arc::new(reader), state) } else { Found::Stale })
         })
         .await
@@ -191,6 +200,17 @@ impl Asked<'_> {
             Ok(now) => now.clone(),
             Err(_) => return Followed::LookAgain(None),
         };
+        if let Progress::Filling { image, .. } | Progress::Whole { image, .. } = &now {
+            // Who began the fill was given the image by Glance just now.
+            if began && !image.theirs {
+                self.daemon.permits.remember(&self.caller, &self.key.id);
+            } else if let Err(denied) = self.permit(now.size().unwrap_or(u64::MAX), None).await {
+                return match denied {
+                    Denied::Answered(answered) => Followed::Answered(*answered),
+                    Denied::Changed => Followed::Answered(self.pass_through("changed", None).await),
+                };
+            }
+        }
         // Who begins to follow another process's fill is one more follower.
         let miss = |image: &Growing| match (began && !image.theirs, stale || image.refetched) {
             (true, true) => CacheStatus::refetched(),
@@ -199,6 +219,12 @@ impl Asked<'_> {
         };
         Followed::Answered(match now {
             Progress::Asking => return Followed::LookAgain(None),
+            // What a Glance answers to one caller is not for another.
+            Progress::Ended(End::Refused(_) | End::Broken { .. })
+                if !began && self.daemon.origin.glance().is_some() =>
+            {
+                return Followed::LookAgain(None);
+            }
             Progress::Filling { ref image, .. } => self.send_growing(fill, progress, &now, image, &miss(image), began),
             Progress::Whole { ref image, .. } => {
                 let status = if began { miss(image) } else { CacheStatus::hit() };
@@ -238,7 +264,8 @@ impl Asked<'_> {
     ) -> Answered {
         let head = ImageHead { size: now.size(), ..image.head.clone() };
         let part = self.part_of_unknown(now).map(|(part, _)| part);
-        let follower = Follower::new(self.daemon.clone(), self.key.clone(), progress, image.clone());
+        let follower =
+            Follower::new(self.daemon.clone(), self.key.clone(), self.caller.clone(), progress, image.clone());
         let mut answered = self.send(&head, Source::Fill(follower), part, status);
         // The miss that fills is no hit.
         answered.outcome.hit = answered.outcome.hit.filter(|_| !began || image.theirs);
@@ -324,6 +351,37 @@ impl Asked<'_> {
         Answered { response, outcome }
     }
 
+    // 2.
+
+    /// Whether the caller may have the image; anybody may that is not a Glance's.
+    async fn permit(&self, size: u64, digest: Option<&Digest>) -> Result<(), Denied> {
+        let Some(glance) = self.daemon.origin.glance() else { return Ok(()) };
+        let answered = match self.daemon.permits.ask(glance, &self.caller, &self.key.id, size, digest).await {
+            Ok(Permit::Given) => return Ok(()),
+            Ok(Permit::Changed) => return Err(Denied::Changed),
+            Ok(Permit::Refused(Some(answer))) => self.relay(Ok(answer), CacheStatus::forwarded(Forward::Request)),
+            Ok(Permit::Refused(None)) => self.pass_through("not-permitted", None).await,
+            Err(no_answer) => self.relay(Err(no_answer), CacheStatus::forwarded(Forward::Request)),
+        };
+        Err(Denied::Answered(Box::new(answered)))
+    }
+
+    async fn drop_cached(&self) {
+        let (cache, id) = (self.daemon.cache.clone(), self.key.id.clone());
+        if let Err(error) = blocking(move || cache.remove(&id)).await {
+            warn!(image_id = %self.key.id, error = chain(&error), "the old image cannot be dropped");
+        }
+    }
+
+    /// What a fill on this client's behalf tells the origin: the way here, and to a Glance who asks.
+    fn passed_on(&self) -> HeaderMap {
+        let mut passed = self.caller.clone();
+        for via in self.headers.get_all(VIA) {
+            passed.append(VIA, via.clone());
+        }
+        passed
+    }
+
     // 6.
 
     async fn pass_through(&self, why: &'static str, answer: Option<Answer>) -> Answered {
@@ -338,12 +396,43 @@ impl Asked<'_> {
 
     /// A `HEAD` of an image that is not here does not begin a fill.
     async fn head_of_cold(&self) -> Answered {
+        if let Some(glance) = self.daemon.origin.glance() {
+            return self.head_from_description(glance).await;
+        }
         let answer = self.ask_alone().await;
         self.relay(answer, CacheStatus::forwarded(Forward::UriMiss))
     }
 
+    /// Glance knows no `HEAD` of an image's data: its description tells the same, to who may have the data.
+    async fn head_from_description(&self, glance: &Glance) -> Answered {
+        let status = CacheStatus::forwarded(Forward::UriMiss);
+        let description = match glance.describe(&self.key.id, &self.caller).await {
+            Ok(Ok(description)) => description,
+            Ok(Err(answer)) => return self.relay(Ok(answer), status),
+            Err(no_answer) => return self.relay(Err(no_answer), status),
+        };
+        let Some(size) = description.size.filter(|_| description.status == "active") else {
+            return self.relay(self.ask_alone().await, status);
+        };
+        if let Err(Denied::Answered(answered)) = self.permit(size, None).await {
+            return *answered;
+        }
+        let mut response = Response::new(empty());
+        response.headers_mut().insert(CONTENT_LENGTH, size.into());
+        set(&mut response, CONTENT_TYPE, "application/octet-stream");
+        set(&mut response, ACCEPT_RANGES, "bytes");
+        if let Some(checksum) = &description.checksum {
+            set(&mut response, HeaderName::from_static("content-md5"), checksum);
+        }
+        self.daemon.pseudonym.add_to(response.headers_mut());
+        status.append_to(response.headers_mut());
+        response.into()
+    }
+
     async fn ask_alone(&self) -> Result<Answer, NoAnswer> {
-        let method = if self.head_only { Method::HEAD } else { Method::GET };
+        // A Glance answers 405 to a HEAD.
+        let head = self.head_only && self.daemon.origin.glance().is_none();
+        let method = if head { Method::HEAD } else { Method::GET };
         pass::ask(self.daemon, self.key, method, self.headers).await
     }
 
@@ -362,6 +451,14 @@ impl Asked<'_> {
     }
 }
 
+/// Why a caller does not get a Glance's image from here.
+enum Denied {
+    /// This stands in its place.
+    Answered(Box<Answered>),
+    /// It is not the one that Glance has.
+    Changed,
+}
+
 /// What came of waiting for a fill.
 enum Followed {
     Answered(Answered),
@@ -369,7 +466,7 @@ enum Followed {
     LookAgain(Option<Good>),
 }
 
-fn set(response: &mut Response<Body>, name: http::header::HeaderName, value: &str) {
+fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::try_from(value) {
         response.headers_mut().insert(name, value);
     }

@@ -65,6 +65,7 @@ impl ImageHead {
         insert(CACHE_CONTROL, self.freshness.get(&CACHE_CONTROL));
         insert(EXPIRES, self.freshness.get(&EXPIRES));
         insert(DATE, self.freshness.date());
+        insert(HeaderName::from_static("content-md5"), self.freshness.get(&HeaderName::from_static("content-md5")));
         insert(AGE, age.as_deref());
         fields
     }

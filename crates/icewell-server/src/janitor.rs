@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
 use icewell::{Cache, ImageId};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -29,7 +30,10 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_secs(2), Duration::from_s
 /// Starts both tasks; they end when `stop` turns true.
 pub(crate) fn start(daemon: &Arc<Daemon>, stall_time: Duration, stop: &watch::Receiver<bool>) {
     tokio::spawn(tidy_always(daemon.cache.clone(), stall_time, stop.clone()));
-    tokio::spawn(work_off_queue(daemon.clone(), stop.clone()));
+    // Who fetches from a Glance has to be somebody, and the daemon is nobody yet.
+    if daemon.origin.glance().is_none() {
+        tokio::spawn(work_off_queue(daemon.clone(), stop.clone()));
+    }
 }
 
 /// Whether to go on, after this long.
@@ -128,7 +132,7 @@ async fn fetch(daemon: Arc<Daemon>, key: Key, stop: watch::Receiver<bool>) -> (I
     }
     let (fill, new) = daemon.fills.join_or_create(&key);
     if new {
-        filler::start(&daemon, &fill, Vec::new(), filler::Found::Missing, &stop);
+        filler::start(&daemon, &fill, HeaderMap::new(), filler::Found::Missing, &stop);
     }
     let mut progress = fill.follow();
     let end = progress.wait_for(|progress| matches!(progress, Progress::Whole { .. } | Progress::Ended(_))).await;

@@ -23,6 +23,10 @@ mod filler;
 mod pass;
 mod rest;
 
+mod permits;
+mod proxy;
+mod route;
+
 mod origin;
 
 mod admin;

@@ -12,7 +12,7 @@ use crate::body::{answer_body, empty, text};
 use crate::cache_status::CacheStatus;
 use crate::daemon::{Body, Daemon};
 use crate::key::Key;
-use crate::origin::{Answer, Ask, NoAnswer};
+use crate::origin::{Answer, Ask, NoAnswer, caller_fields};
 
 /// What of a client's request is passed on: what it wants, nothing of who it is.
 const PASSED: [HeaderName; 7] = [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, VIA];
@@ -33,6 +33,13 @@ pub(crate) async fn ask(
     for name in PASSED.into_iter().filter(|name| !meaningless(name)) {
         for value in client.get_all(&name) {
             headers.append(name.clone(), value.clone());
+        }
+    }
+    if daemon.origin.glance().is_some() {
+        headers.extend(caller_fields(client));
+        // A Glance answers 400 to several ranges.
+        if client.get(RANGE).is_some_and(|ranges| ranges.as_bytes().contains(&b',')) {
+            headers.remove(RANGE);
         }
     }
     daemon.pseudonym.add_to(&mut headers);

@@ -8,8 +8,9 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::Response;
 use http::header::HeaderName;
-use http::{Request, Response};
+use http::request::Parts;
 use http_body::{Frame, SizeHint};
 use icewell::Reader;
 use tracing::info;
@@ -67,11 +68,11 @@ struct Line {
 }
 
 /// Wraps a response so that its end is logged and counted.
-pub(crate) fn log<B>(
+pub(crate) fn log(
     daemon: &Arc<crate::daemon::Daemon>,
     client: SocketAddr,
     started: Instant,
-    request: &Request<B>,
+    request: &Parts,
     answered: crate::get_image::Answered,
 ) -> Response<Logged> {
     let text = |name: HeaderName, headers: &http::HeaderMap| {
@@ -81,11 +82,11 @@ pub(crate) fn log<B>(
     let line = Line {
         started,
         client,
-        method: request.method().to_string(),
-        path: request.uri().to_string(),
+        method: request.method.to_string(),
+        path: request.uri.to_string(),
         status: response.status().as_u16(),
         cache: text(HeaderName::from_static("cache-status"), response.headers()).unwrap_or_default(),
-        range: text(http::header::RANGE, request.headers()),
+        range: text(http::header::RANGE, &request.headers),
         daemon: daemon.clone(),
     };
     response.map(|body| Logged { body, sent: 0, ended: false, outcome, line: Some(line) })

@@ -20,6 +20,13 @@ pub(crate) fn rest(offset: u64, head: &ImageHead) -> Option<HeaderMap> {
     Some(HeaderMap::from_iter([(IF_RANGE, validator), (RANGE, range)]))
 }
 
+/// The request's field for the bytes from `offset` on, of an image that cannot change.
+pub(crate) fn range_from(offset: u64) -> HeaderMap {
+    HeaderValue::try_from(format!("bytes={offset}-"))
+        .map(|range| HeaderMap::from_iter([(RANGE, range)]))
+        .unwrap_or_default()
+}
+
 /// Where a 206 begins and how large the whole is; none for a 200. An error for a 206 that nobody can go on from.
 pub(crate) fn resumed_at(answer: &Answer) -> Result<Option<(u64, u64)>, &'static str> {
     if answer.status != StatusCode::PARTIAL_CONTENT {

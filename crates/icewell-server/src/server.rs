@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,7 +23,7 @@ use crate::config::{Config, Ready};
 use crate::daemon::Daemon;
 use crate::error::Error;
 use crate::origin::{Origin, Reach};
-use crate::{admin, get_image, janitor, request_log};
+use crate::{admin, janitor, request_log, route};
 
 /// The most bytes of a request's head: about this much, as what came with it is looked at.
 const MAX_HEAD: usize = 64 << 10;
@@ -53,8 +55,10 @@ async fn run(mut config: Config) -> Result<(), Error> {
     let listener = bind(config.listen).await?;
     let listen = listener.local_addr().map_err(|error| Error::new("cannot listen").with_source(error))?;
     refuse_own_listener(&origin, listen)?;
-    cache.bind_origin(origin.identity(), Adoption::Refused)?;
-    let daemon = Daemon::new(cache, origin, config.serve_stale);
+    // The IDs of a Glance's images are the same in every cache of it.
+    let adoption = if origin.glance().is_some() { Adoption::Allowed } else { Adoption::Refused };
+    cache.bind_origin(origin.identity(), adoption)?;
+    let daemon = Daemon::new(cache, origin, config.serve_stale, config.auth_ttl);
 
     let mut terminate = signals(SignalKind::terminate())?;
     let mut interrupt = signals(SignalKind::interrupt())?;
@@ -68,7 +72,7 @@ async fn run(mut config: Config) -> Result<(), Error> {
 
     let folder = match &daemon.origin {
         Origin::Folder(folder) => Some(folder.path().to_owned()),
-        Origin::Http(_) => None,
+        Origin::Http(_) | Origin::Glance(_) => None,
     };
     let ready = Ready { listen, admin, origin: daemon.origin.identity().to_owned(), folder };
     info!(%listen, ?admin, origin = ready.origin, dir = %daemon.cache.dir().display(), "listening");
@@ -138,7 +142,11 @@ fn refuse_nesting(dir: &Path, folder: &Path) -> Result<(), Error> {
 
 /// Finds an origin that is this daemon itself before the first request does. Longer loops are found by `Via`.
 fn refuse_own_listener(origin: &Origin, listen: SocketAddr) -> Result<(), Error> {
-    let Origin::Http(http) = origin else { return Ok(()) };
+    let http = match origin {
+        Origin::Folder(_) => return Ok(()),
+        Origin::Http(http) => http,
+        Origin::Glance(glance) => glance.http(),
+    };
     let Some(url) = http.url() else { return Ok(()) };
     let addresses = url.socket_addrs(|| None).unwrap_or_default();
     let own = |address: &SocketAddr| {
@@ -207,11 +215,12 @@ impl Connections {
     fn serve(&self, stream: TcpStream, client: SocketAddr, permit: tokio::sync::OwnedSemaphorePermit) {
         stream.set_nodelay(true).ok();
         let (daemon, fills_stop) = (self.daemon.clone(), self.fills_stop.clone());
-        let service = service_fn(move |request| {
+        let service = service_fn(move |request: Request<Incoming>| {
             let (daemon, fills_stop) = (daemon.clone(), fills_stop.clone());
             async move {
                 let started = Instant::now();
-                let answered = get_image::answer(&daemon, &request, &fills_stop).await;
+                let (request, body) = request.into_parts();
+                let answered = route::answer(&daemon, client, &request, body, &fills_stop).await;
                 Ok::<_, Infallible>(request_log::log(&daemon, client, started, &request, answered))
             }
         });

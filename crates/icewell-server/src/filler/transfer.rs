@@ -15,7 +15,7 @@ use crate::daemon::blocking;
 use crate::error::chain;
 use crate::fill::{End, Fill, Growing, Progress, Rest};
 use crate::origin::AnswerBody;
-use crate::rest::{goes_on, rest};
+use crate::rest::{goes_on, range_from, rest, resumed_at};
 
 /// How often a body that broke off is asked for again without a byte gained in between.
 const MAX_RETRIES: u32 = 3;
@@ -52,7 +52,8 @@ impl Filler {
             (None, Ok(_)) => self.finish(writer, image).await,
             (None, Err(reason)) => {
                 warn!(image_id = %self.fill.key.id, reason, written = writer.written(), "the fill broke off");
-                let suspended = blocking(move || writer.suspend()).await;
+                let cancelled = *self.fill.cancelled().borrow();
+                let suspended = blocking(move || if cancelled { writer.release() } else { writer.suspend() }).await;
                 if let Err(error) = suspended {
                     warn!(image_id = %self.fill.key.id, %error, "what was fetched cannot be kept");
                 }
@@ -70,7 +71,7 @@ impl Filler {
         pieces: &mpsc::Sender<Bytes>,
         image: &Growing,
     ) -> Result<Option<Bytes>, String> {
-        let mut stop = self.stop.clone();
+        let (mut stop, mut cancelled) = (self.stop.clone(), self.fill.cancelled());
         let mut sent = match self.fill.progress() {
             Progress::Filling { written, .. } => written,
             _ => 0,
@@ -80,6 +81,7 @@ impl Filler {
             let piece = tokio::select! {
                 piece = body.next() => piece,
                 _ = stop.wait_for(|stop| *stop) => return Err("the daemon stops".into()),
+                _ = cancelled.wait_for(|cancelled| *cancelled) => return Err("the image was deleted".into()),
             };
             let reason = match piece {
                 Some(Ok(piece)) => {
@@ -109,6 +111,10 @@ impl Filler {
 
     /// The bytes of the same image from `offset` on; none where the origin cannot give them.
     async fn ask_for_rest(&self, offset: u64, image: &Growing) -> Option<AnswerBody> {
+        if self.daemon.origin.glance().is_some() {
+            let answer = self.ask(range_from(offset)).await.ok()?;
+            return (resumed_at(&answer) == Ok(Some((offset, image.head.size?)))).then_some(answer.body);
+        }
         let answer = self.ask(rest(offset, &image.head)?).await.ok()?;
         goes_on(&answer, offset, image.head.size, &image.head.metadata.validators).then_some(answer.body)
     }
@@ -145,6 +151,10 @@ impl Filler {
             let why = reason.clone();
             blocking(move || writer.roll_back(&why)).await;
             return Some(End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() });
+        }
+        if *self.fill.cancelled().borrow() {
+            blocking(move || writer.release()).await.ok();
+            return Some(End::Broken { status: StatusCode::NOT_FOUND, reason: "the image was deleted".into() });
         }
         let size = writer.written();
         self.fill.set(Progress::Whole { image, size });

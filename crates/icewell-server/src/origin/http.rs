@@ -1,8 +1,9 @@
 //! A web server as the origin.
 
 use ::http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING, USER_AGENT};
-use ::http::{StatusCode, Version};
+use ::http::{HeaderMap, Method, StatusCode, Version};
 use futures_util::TryStreamExt;
+use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Url};
 
 use super::{Answer, Ask, NoAnswer, Reach};
@@ -14,6 +15,8 @@ pub(crate) struct Http {
     /// Without a trailing slash: a key's path begins with one.
     base: String,
     client: Client,
+    /// For what is passed on: follows no redirects.
+    relay: Client,
 }
 
 impl Http {
@@ -27,7 +30,11 @@ impl Http {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(refuse("it has a query or a fragment"));
         }
-        Ok(Http { base: url.as_str().trim_end_matches('/').to_owned(), client: client(reach)? })
+        Ok(Http {
+            base: url.as_str().trim_end_matches('/').to_owned(),
+            client: client(reach, Policy::limited(10))?,
+            relay: client(reach, Policy::none())?,
+        })
     }
 
     pub(super) fn identity(&self) -> &str {
@@ -44,24 +51,43 @@ impl Http {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("icewell/", env!("CARGO_PKG_VERSION"))));
         let request = self.client.request(ask.method.clone(), format!("{}{}", self.base, ask.path_and_query));
-        let response = request.headers(headers).send().await.map_err(|error| no_answer(&error))?;
-        let framed = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| response.headers().contains_key(name));
-        Ok(Answer {
-            status: response.status(),
-            headers: response.headers().clone(),
-            delimited: framed || response.version() > Version::HTTP_11,
-            body: Box::pin(response.bytes_stream().map_err(|error| std::io::Error::other(chain(&error)))),
-        })
+        answered(request.headers(headers)).await
+    }
+
+    /// Passes on a request of a client as it is. Redirects are the client's to follow.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        target: &str,
+        headers: HeaderMap,
+        body: Option<reqwest::Body>,
+    ) -> Result<Answer, NoAnswer> {
+        let mut request = self.relay.request(method, format!("{}{target}", self.base)).headers(headers);
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        answered(request).await
     }
 }
 
-fn client(reach: &Reach) -> Result<Client, Error> {
+async fn answered(request: reqwest::RequestBuilder) -> Result<Answer, NoAnswer> {
+    let response = request.send().await.map_err(|error| no_answer(&error))?;
+    let framed = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| response.headers().contains_key(name));
+    Ok(Answer {
+        status: response.status(),
+        headers: response.headers().clone(),
+        delimited: framed || response.version() > Version::HTTP_11,
+        body: Box::pin(response.bytes_stream().map_err(|error| std::io::Error::other(chain(&error)))),
+    })
+}
+
+fn client(reach: &Reach, redirects: Policy) -> Result<Client, Error> {
     // Only the first call installs it; later ones find it there.
     rustls::crypto::ring::default_provider().install_default().ok();
     let mut builder = Client::builder()
         .connect_timeout(reach.timeout)
         .read_timeout(reach.timeout)
-        .redirect(reqwest::redirect::Policy::limited(10))
+        .redirect(redirects)
         .referer(false)
         .no_proxy();
     if let Some(path) = &reach.ca {

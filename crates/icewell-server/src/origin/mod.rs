@@ -1,9 +1,10 @@
 //! Origins: where images come from.
 //!
-//! Every origin answers like an HTTP server, a folder too: so the rest of the daemon knows one kind of answer. A Glance
-//! and an object store will be further variants of [`Origin`].
+//! Every origin answers like an HTTP server, a folder too: so the rest of the daemon knows one kind of answer. An
+//! object store will be one more variant of [`Origin`].
 
 mod folder;
+mod glance;
 mod http;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use futures_util::Stream;
 use crate::error::Error;
 
 pub(crate) use folder::Folder;
+pub(crate) use glance::{Description, Glance, caller_fields, image_of, image_of_file};
 pub(crate) use http::Http;
 
 /// The bytes of an answer as they come. An error, and nothing after it, where they break off.
@@ -64,6 +66,8 @@ pub(crate) enum Origin {
     Folder(Folder),
     /// A web server.
     Http(Http),
+    /// A Glance API.
+    Glance(Glance),
 }
 
 /// How an origin is reached.
@@ -78,9 +82,10 @@ impl Origin {
     pub(crate) fn parse(text: &str, reach: &Reach) -> Result<Self, Error> {
         match text.split_once("://") {
             Some(("http" | "https", _)) => Ok(Origin::Http(Http::new(text, reach)?)),
+            Some(("glance+http" | "glance+https", _)) => Ok(Origin::Glance(Glance::new(text, reach)?)),
             Some(("file", _)) => Ok(Origin::Folder(Folder::from_url(text)?)),
             Some((scheme, _)) => Err(Error::usage(format!(
-                "cannot use the origin {text:?}: its scheme {scheme:?} is none of http, https, file"
+                "cannot use the origin {text:?}: its scheme {scheme:?} is none of http, https, file, glance+http, glance+https"
             ))),
             None => Ok(Origin::Folder(Folder::new(text.as_ref())?)),
         }
@@ -91,6 +96,7 @@ impl Origin {
         match self {
             Origin::Folder(folder) => folder.identity(),
             Origin::Http(http) => http.identity(),
+            Origin::Glance(glance) => glance.identity(),
         }
     }
 
@@ -98,7 +104,12 @@ impl Origin {
         match self {
             Origin::Folder(folder) => folder.ask(ask).await,
             Origin::Http(http) => http.ask(ask).await,
+            Origin::Glance(glance) => glance.http().ask(ask).await,
         }
+    }
+
+    pub(crate) fn glance(&self) -> Option<&Glance> {
+        if let Origin::Glance(glance) = self { Some(glance) } else { None }
     }
 
     /// Whether asking it costs nothing, so that each hit is checked and no failure is remembered.

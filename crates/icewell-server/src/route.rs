@@ -1,0 +1,40 @@
+//! Where a request goes: to an image's data, or, in front of a Glance, on to Glance.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{Method, StatusCode};
+use hyper::body::Incoming;
+use tokio::sync::watch;
+
+use crate::daemon::Daemon;
+use crate::get_image::{self, Answered};
+use crate::origin::{Glance, image_of_file};
+use crate::pass::failure;
+use crate::proxy;
+
+/// Answers a request of a client.
+pub(crate) async fn answer(
+    daemon: &Arc<Daemon>,
+    client: SocketAddr,
+    parts: &Parts,
+    body: Incoming,
+    stop: &watch::Receiver<bool>,
+) -> Answered {
+    if daemon.pseudonym.is_in(&parts.headers) {
+        let reason = "the origin leads back to this cache; set --origin to where the images are";
+        return failure(StatusCode::LOOP_DETECTED, reason).into();
+    }
+    let Some(glance) = daemon.origin.glance() else {
+        return match get_image::key(parts) {
+            Ok(key) => get_image::answer(daemon, &key, parts, stop).await,
+            Err(response) => (*response).into(),
+        };
+    };
+    let reads = matches!(parts.method, Method::GET | Method::HEAD);
+    match image_of_file(parts.uri.path()).filter(|_| reads) {
+        Some(id) => get_image::answer(daemon, &Glance::key(id, parts.uri.query()), parts, stop).await,
+        None => proxy::pass_on(daemon, glance, client, parts, body).await.into(),
+    }
+}
