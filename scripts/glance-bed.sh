@@ -22,12 +22,16 @@ recipe() {
 }
 
 command -v "$python" >/dev/null || die "$python not found; Glance needs Python 3.11 or newer"
-recipe | cmp -s - "$stamp" && exit 0
+want=$(recipe)
+fits() {
+    [[ -e $stamp && $(<"$stamp") == "$want" ]]
+}
+fits && exit 0
 
 mkdir -p target
 exec 9>target/glance-bed-venv.lock
 flock 9
-recipe | cmp -s - "$stamp" && exit 0
+fits && exit 0
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "Glance needs Python 3.11 or newer, $python is older"
 "$python" -c 'import ensurepip, venv' 2>/dev/null || die "$python cannot make virtual environments; on Debian install python3-venv"
@@ -35,9 +39,9 @@ recipe | cmp -s - "$stamp" && exit 0
 echo "glance-bed: installing Keystone, Glance and clients into $venv (about a minute, once)" >&2
 rm -rf "$venv"
 "$python" -m venv "$venv"
-if ! "$venv/bin/python" -m pip --disable-pip-version-check install --quiet --only-binary :all: --no-deps --requirement "$requirements"; then
+if ! "$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps --requirement "$requirements"; then
     rm -rf "$venv"
     die "pip could not install what $requirements names; the message above says why. It needs PyPI, or a mirror of it that pip is configured for."
 fi
 "$venv/bin/python" -m pip --disable-pip-version-check check >&2 || die "the versions in $requirements do not fit together"
-recipe >"$stamp"
+echo "$want" >"$stamp"

@@ -5,6 +5,8 @@ import pathlib
 import shutil
 import sys
 
+from glance import policies
+
 from bed import ini, users
 from bed.api import Api
 from bed.server import Server
@@ -25,6 +27,7 @@ class Glance:
         self.folder.mkdir(exist_ok=True)
         self.cache_dir = self.folder / "cache" if cache else None
         self._policy = self.folder / "policy.yaml"
+        self._rules_set = set()
         self.set_policy(policy or {})
         for made in ("store", "staging", "tasks", "locks", "cache")[: 5 if cache else 4]:
             (self.folder / made).mkdir()
@@ -36,9 +39,12 @@ class Glance:
         ini.write(self.folder / "glance-api.conf", ini.merged(self._config(keystone, cache), config or {}))
 
     def set_policy(self, rules):
-        """These rules instead of Glance's defaults for the same names, from the next request on."""
+        """These rules instead of Glance's defaults for the same names, and no others, from the next request on."""
+        # Glance forgets no rule that was once in the file, so those of before are written out as their defaults.
+        self._rules_set |= rules.keys()
+        defaults = {rule.name: rule.check_str for rule in policies.list_rules() if rule.name in self._rules_set}
         fresh = self._policy.with_suffix(".new")
-        fresh.write_text(json.dumps(rules) + "\n")
+        fresh.write_text(json.dumps(defaults | rules) + "\n")
         fresh.replace(self._policy)
 
     def stored(self, image_id):

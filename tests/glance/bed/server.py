@@ -26,26 +26,35 @@ class Server:
         self._reserved = _bind(0)
         self.port = self._reserved.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._environ = environment(folder) | environ
-        self._command = [
-            *(sys.executable, "-m", "gunicorn", application),
-            # One process, so that what a test changes under it is seen at once; gunicorn closes idle connections
-            # after two seconds, which is hard on a proxy that keeps them, and so it stays.
-            *("--workers", "1", "--worker-class", "gthread", "--threads", str(threads)),
+        self._config = pathlib.Path(folder) / f"{name}.gunicorn.py"
+        # Keystone reads our command line as its own: so gunicorn's is empty.
+        self._environ = environment(folder) | {"GUNICORN_CMD_ARGS": f"--config {self._config}"} | environ
+        self._settings = {
+            "proc_name": name,
+            "wsgi_app": application,
+            # One process, so that what a test changes under it is seen at once. Gunicorn closes idle connections after
+            # two seconds, which is hard on a proxy that keeps them: so it stays.
+            "workers": 1,
+            "worker_class": "gthread",
+            "threads": threads,
+            "timeout": 300,
+            "graceful_timeout": 1,
             # The application alone is to judge X-Forwarded-*.
-            *("--forwarded-allow-ips", ""),
-            *("--limit-request-line", "0", "--graceful-timeout", "1", "--timeout", "300"),
-            *("--no-control-socket", "--access-logfile", "-", "--name", name),
-        ]
+            "forwarded_allow_ips": "",
+            "limit_request_line": 0,
+            "control_socket_disable": True,
+            "accesslog": "-",
+        }
 
     def launch(self):
         """Starts it without waiting, so that others can start meanwhile."""
         reserved = self._reserved or _bind(self.port)
         self._reserved = None
         with reserved, self.log.open("ab") as log:
-            os.set_inheritable(reserved.fileno(), True)
+            settings = self._settings | {"bind": f"fd://{reserved.fileno()}"}
+            self._config.write_text("".join(f"{name} = {value!r}\n" for name, value in settings.items()))
             self._process = subprocess.Popen(
-                [*self._command, "--bind", f"fd://{reserved.fileno()}"],
+                [sys.executable, "-m", "gunicorn"],
                 env=self._environ,
                 pass_fds=[reserved.fileno()],
                 stdin=subprocess.DEVNULL,
