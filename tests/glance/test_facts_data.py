@@ -48,6 +48,7 @@ def test_conditions_are_ignored(glance, image):
         ("bytes=99990-200000", 99_990, SIZE - 1),
         ("bytes=-10", SIZE - 10, SIZE - 1),
         ("bytes=-200000", 0, SIZE - 1),
+        ("bytes=-0", 0, SIZE - 1),  # where HTTP has no such range
     ],
 )
 def test_range(glance, image, wanted, first, last):
@@ -68,7 +69,6 @@ def test_range(glance, image, wanted, first, last):
         ("bytes=x", 416),
         ("bytes", 416),
         ("items=0-1", 416),  # where HTTP would have it ignored
-        ("bytes=-0", 416),
     ],
 )
 def test_range_that_glance_refuses(glance, image, wanted, status):
