@@ -86,12 +86,10 @@ def test_the_catalogue_names_what_was_published_last(bed, glance):
     assert urls == {"http://127.0.0.1:9/proxy"}
 
 
-def test_an_application_credential_logs_in(bed):
-    id_, secret = bed.keystone.application_credential("red-reader")
-    identity = {"methods": ["application_credential"], "application_credential": {"id": id_, "secret": secret}}
-    answer = bed.keystone.api.send_json("POST", "/v3/auth/tokens", {"auth": {"identity": identity}})
-    assert answer.status == 201
-    assert [role["name"] for role in answer.json()["token"]["roles"]] == ["reader"]
+def test_an_application_credential_logs_in(bed, glance):
+    image_id = glance.api.image(DATA)["id"]
+    token = bed.keystone.log_in_with(bed.keystone.application_credential("red-member"))
+    assert glance.api.file(image_id, token=token).status == 200
 
 
 def test_digests_in_the_metadata_are_of_the_data(glance):

@@ -197,6 +197,17 @@ def test_two_tokens_are_none(bed, glance, private):
     assert answers(glance.api, private, token=f" {good} ") == YES
 
 
+def test_access_rules_allow_the_file_and_not_the_metadata(bed):
+    """An application credential for downloads alone: so neither the metadata nor another verb can stand for the file."""
+    glance = bed.glance("ruled", config={"keystone_authtoken": {"service_type": "image"}})
+    image_id = glance.api.image(DATA)["id"]
+    rules = [{"service": "image", "method": "GET", "path": "/v2/images/*/file"}]
+    token = bed.keystone.log_in_with(bed.keystone.application_credential("red-member", access_rules=rules))
+    assert answers(glance.api, image_id, token=token) == YES
+    assert glance.api.get(f"/v2/images/{image_id}", token=token).status == 401
+    assert glance.api.file(image_id, method="HEAD", token=token).status == 401
+
+
 def test_without_keystone_a_new_token_is_401_and_a_known_one_works(bed, glance, private):
     """So a 401 does not prove that a token is bad."""
     known, new = (bed.keystone.token("red-member", fresh=True) for _ in range(2))

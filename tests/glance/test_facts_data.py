@@ -1,5 +1,6 @@
 """The data path of Glance, header by header. See FACTS.md."""
 
+import contextlib
 import hashlib
 import http.client
 import os
@@ -92,13 +93,18 @@ def test_head_is_405(glance, image):
     assert glance.api.file(image, method="HEAD").status == 401
 
 
-def test_image_without_data_is_204_and_500_to_a_range(glance):
+def test_image_without_data_is_204(glance):
     image_id = glance.api.create()["id"]
     assert glance.api.show(image_id)["size"] is None
     answer = glance.api.file(image_id, **USER)
     assert (answer.status, answer.body) == (204, b"")
-    assert glance.api.file(image_id, range="bytes=0-", **USER).status == 500
-    assert glance.api.file(image_id, range="bytes=0-", user="red-reader").status == 403
+
+
+def test_image_without_data_is_500_to_a_probe(glance):
+    image_id = glance.api.create()["id"]
+    assert glance.api.probe(image_id, 2**63 - 1, **USER).status == 500
+    assert glance.api.probe(image_id, 2**63 - 1, user="red-reader").status == 403
+    assert glance.api.probe(image_id, 2**63 - 1, user="blue-member").status == 404
 
 
 def test_empty_image(glance):
@@ -140,20 +146,56 @@ def test_prefer_is_judged_after_the_policy_and_before_the_range(glance, image):
     assert glance.api.get(nowhere, user="red-reader").status == 403
 
 
+def escaped(text):
+    return "".join(f"%{ord(c):02x}" for c in text)
+
+
 def test_other_spellings_of_the_same_path(glance, image):
-    escaped = "".join(f"%{ord(c):02x}" for c in image)
-    assert glance.api.get(f"/v2/images/{escaped}/file", **USER).body == DATA
-    assert glance.api.get(f"/%76%32/images/{image}/%66ile", **USER).body == DATA
-    assert glance.api.get(f"/v2/images/{image}/file?any=thing", **USER).body == DATA
-    assert glance.api.get(f"/v2/images/{image}/file/", **USER).status == 404
-    assert glance.api.get(f"/v2/images/{image.upper()}/file", **USER).status == 404  # with sqlite
+    for same in (
+        f"/v2/images/{escaped(image)}/file",
+        f"/%76%32/images/{image}/%66ile",
+        f"/v2/images/{image}%2Ffile",
+        f"//v2/images/{image}/file",
+        f"/v2//images/{image}/file",
+        f"/v2/images/{image}/file?any=thing",
+        f"http://elsewhere/v2/images/{image}/file",
+    ):
+        assert glance.api.get(same, **USER).body == DATA, same
+    for other in (
+        f"/v2/images/{image}/file/",
+        f"/v2/images/{image}/File",
+        f"/v2/images/{image}/file;x",
+        f"/v2/../v2/images/{image}/file",
+        f"/v2/images/{image.upper()}/file",  # with sqlite
+    ):
+        assert glance.api.get(other, **USER).status == 404, other
 
 
-def test_delete_by_an_escaped_path_deletes(glance):
-    image_id = glance.api.image(DATA)["id"]
-    escaped = "".join(f"%{ord(c):02x}" for c in image_id)
-    assert glance.api.request("DELETE", f"/v2/images/{escaped}", **USER).status == 204
-    assert glance.api.file(image_id, **USER).status == 404
+def test_other_spellings_delete_too(glance):
+    for spelling in (lambda id: f"/v2/images/{escaped(id)}", lambda id: f"//v2//images/{id}"):
+        image_id = glance.api.image(DATA)["id"]
+        assert glance.api.request("DELETE", spelling(image_id), **USER).status == 204
+        assert glance.api.file(image_id, **USER).status == 404
+
+
+def test_a_deletion_ends_no_download(glance):
+    """Who has begun gets all of it: the store's file is open."""
+    image_id = glance.api.image(DATA * 200)["id"]
+    with downloading(glance, image_id) as answer:
+        assert answer.read(1) == DATA[:1]
+        glance.api.delete(image_id)
+        assert answer.read() == (DATA * 200)[1:]
+
+
+@contextlib.contextmanager
+def downloading(glance, image_id):
+    connection = http.client.HTTPConnection("127.0.0.1", glance.server.port, timeout=60)
+    try:
+        token = glance.api.keystone.token(USER["user"])
+        connection.request("GET", f"/v2/images/{image_id}/file", headers={"X-Auth-Token": token})
+        yield connection.getresponse()
+    finally:
+        connection.close()
 
 
 # With Glance's own cache

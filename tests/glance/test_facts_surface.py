@@ -167,7 +167,10 @@ def test_clean_prune_nodes(caching_glance):
         ("POST", "/v2/cache", "GET, DELETE"),
         ("PUT", "/v2/cache", "GET, DELETE"),
         ("HEAD", "/v2/cache", "GET, DELETE"),
-        ("GET", "/v2/cache/clean", "DELETE, PUT"),
+        ("GET", "/v2/cache/clean", "POST"),
+        ("PUT", "/v2/cache/clean", "POST"),
+        ("DELETE", "/v2/cache/prune", "POST"),
+        ("GET", "/v2/cache/nodes", "DELETE, PUT"),  # an image of that name
         ("POST", f"/v2/cache/{NOBODYS}", "DELETE, PUT"),
         ("DELETE", f"/v2/cache/nodes/{NOBODYS}", "GET"),
     ],

@@ -3,6 +3,8 @@
 What is said here of chunks, of 100-continue and of connections is gunicorn's doing as much as Glance's.
 """
 
+import http.client
+import io
 import os
 import pathlib
 import socket
@@ -76,19 +78,25 @@ def test_expect_100_continue(bed, glance, chunked):
     assert glance.stored(image_id).read_bytes() == DATA
 
 
-def test_a_refusal_need_not_wait_for_the_body(glance):
-    """Without Expect, too: the answer comes while the client still has all of the body to send, and ends the connection."""
+def test_a_refusal_comes_before_the_body_and_ends_the_connection(glance):
+    """Although it says keep-alive."""
     image_id = glance.api.create()["id"]
     with put_file(glance, image_id, "garbage", "Content-Length: 1000000000") as connection:
         head = head_of(connection)
         assert head.startswith("HTTP/1.1 401 ")
+        assert "Connection: keep-alive" in head
+        body = http.client.parse_headers(io.BytesIO(head.split("\r\n", 1)[1].encode()))["Content-Length"]
+        rest = b""
+        while more := connection.recv(4096):
+            rest += more
+        assert len(rest) == int(body)
 
 
-def test_a_refusal_after_expect(glance):
+def test_continue_is_said_before_anyone_has_judged(glance):
     image_id = glance.api.create()["id"]
     with put_file(glance, image_id, "garbage", "Content-Length: 1000000000", "Expect: 100-continue") as connection:
-        first = head_of(connection)
-    assert first.startswith(("HTTP/1.1 401 ", "HTTP/1.1 100 "))
+        assert head_of(connection) == "HTTP/1.1 100 Continue\r\n\r\n"
+        assert head_of(connection).startswith("HTTP/1.1 401 ")
 
 
 def test_an_upload_cut_short_by_its_client_leaves_no_data(bed, glance):

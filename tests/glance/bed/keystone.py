@@ -5,6 +5,7 @@ import json
 import pathlib
 import sqlite3
 import time
+import uuid
 
 import msgpack
 from cryptography.fernet import Fernet
@@ -57,7 +58,16 @@ class Keystone:
             self._tokens[user, project] = token
         return self._tokens[user, project]
 
+    def log_in_with(self, application_credential):
+        """A token by the (id, secret) of an application credential."""
+        credential = dict(zip(("id", "secret"), application_credential))
+        identity = {"methods": ["application_credential"], "application_credential": credential}
+        answer = self.api.send_json("POST", "/v3/auth/tokens", {"auth": {"identity": identity}})
+        assert answer.status == 201, answer
+        return answer.headers["X-Subject-Token"]
+
     def log_in(self, user, project):
+        """A new token by a user's password."""
         domain = {"id": "default"}
         auth = {
             "identity": {
@@ -107,12 +117,17 @@ class Keystone:
             "OS_PROJECT_DOMAIN_ID": "default",
         }
 
-    def application_credential(self, user, name="icewell"):
-        """(id, secret) of a new application credential of this user for its project."""
+    def application_credential(self, user, access_rules=None):
+        """(id, secret) of a new application credential of this user for its project.
+
+        With `access_rules`, [{"service": "image", "method": …, "path": …}], it is good for these requests only, at a
+        Glance that knows its own `service_type`.
+        """
         token = self.token(user)
         subject = self.api.get("/v3/auth/tokens", token=token, headers={"X-Subject-Token": token}).json()
         path = f"/v3/users/{subject['token']['user']['id']}/application_credentials"
-        answer = self.api.send_json("POST", path, {"application_credential": {"name": name}}, token=token)
+        wish = {"name": str(uuid.uuid4())} | ({"access_rules": access_rules} if access_rules else {})
+        answer = self.api.send_json("POST", path, {"application_credential": wish}, token=token)
         assert answer.status == 201, answer
         made = answer.json()["application_credential"]
         return made["id"], made["secret"]
