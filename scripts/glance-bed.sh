@@ -33,15 +33,18 @@ exec 9>target/glance-bed-venv.lock
 flock 9
 fits && exit 0
 
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "Glance needs Python 3.11 or newer, $python is older"
-"$python" -c 'import ensurepip, venv' 2>/dev/null || die "$python cannot make virtual environments; on Debian install python3-venv"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "$python is too old: Glance needs Python 3.11"
+"$python" -c 'import ensurepip, venv' 2>/dev/null || die "$python makes no venvs; on Debian install python3-venv"
 
 echo "glance-bed: installing Keystone, Glance and clients into $venv (about a minute, once)" >&2
 rm -rf "$venv"
 "$python" -m venv "$venv"
-if ! "$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps --requirement "$requirements"; then
+pip() {
+    "$venv/bin/python" -m pip --disable-pip-version-check "$@" >&2
+}
+if ! pip install --quiet --no-deps --requirement "$requirements"; then
     rm -rf "$venv"
-    die "pip could not install what $requirements names; the message above says why. It needs PyPI, or a mirror of it that pip is configured for."
+    die "could not install what $requirements names; pip says why, above. It needs PyPI, or pip's settings for a mirror."
 fi
-"$venv/bin/python" -m pip --disable-pip-version-check check >&2 || die "the versions in $requirements do not fit together"
+pip check || die "the versions in $requirements do not fit together"
 echo "$want" >"$stamp"

@@ -198,7 +198,7 @@ def test_two_tokens_are_none(bed, glance, private):
 
 
 def test_access_rules_allow_the_file_and_not_the_metadata(bed):
-    """An application credential for downloads alone: so neither the metadata nor another verb can stand for the file."""
+    """An application credential for downloads alone: neither metadata nor another verb can stand for the file."""
     glance = bed.glance("ruled", config={"keystone_authtoken": {"service_type": "image"}})
     image_id = glance.api.image(DATA)["id"]
     rules = [{"service": "image", "method": "GET", "path": "/v2/images/*/file"}]

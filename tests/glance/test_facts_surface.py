@@ -115,7 +115,8 @@ def test_cache_status_where_there_is_one(caching_glance):
 def test_cache_entry(caching_glance):
     image_id = caching_glance.api.image(DATA)["id"]
     caching_glance.api.file(image_id, **MEMBER)
-    (entry,) = [i for i in caching_glance.api.get("/v2/cache", **ADMIN).json()["cached_images"] if i["image_id"] == image_id]
+    listed = caching_glance.api.get("/v2/cache", **ADMIN).json()["cached_images"]
+    (entry,) = [entry for entry in listed if entry["image_id"] == image_id]
     assert set(entry) == {"image_id", "hits", "last_accessed", "last_modified", "size"}
     assert all(isinstance(entry[key], int) for key in ("hits", "last_accessed", "last_modified", "size"))
     assert (entry["size"], entry["hits"]) == (len(DATA), 0)  # what fills the cache is no hit
@@ -143,7 +144,9 @@ def test_put_refuses(caching_glance):
         assert api.request("DELETE", f"/v2/cache/{NOBODYS}", **user).status == 404
 
 
-@pytest.mark.parametrize("target, status", [("cache", 204), ("QUEUE", 204), ("", 204), (None, 204), ("both", 400), ("x", 400)])
+@pytest.mark.parametrize(
+    "target, status", [("cache", 204), ("QUEUE", 204), ("", 204), (None, 204), ("both", 400), ("x", 400)]
+)
 def test_clear_target(caching_glance, target, status):
     headers = {} if target is None else {"x-image-cache-clear-target": target}
     assert caching_glance.api.request("DELETE", "/v2/cache", headers=headers, **ADMIN).status == status

@@ -51,6 +51,12 @@ def status_of(api, image_id):
     return api.show(image_id)["status"]
 
 
+def put(glance, image_id, body, content_type=OCTETS, **headers):
+    """The status that an upload ends with."""
+    path, headers = f"/v2/images/{image_id}/file", headers | {"Content-Type": content_type}
+    return glance.api.request("PUT", path, headers=headers, body=body, **USER).status
+
+
 def wait_for_status(api, image_id, wanted):
     deadline = time.monotonic() + 20
     while status_of(api, image_id) != wanted:
@@ -112,22 +118,18 @@ def test_an_upload_cut_short_by_its_client_leaves_no_data(bed, glance):
 
 def test_a_second_upload_is_409(glance):
     image_id = glance.api.image(DATA)["id"]
-    answer = glance.api.request("PUT", f"/v2/images/{image_id}/file", headers={"Content-Type": OCTETS}, body=b"x", **USER)
-    assert answer.status == 409
+    assert put(glance, image_id, b"x") == 409
     assert glance.stored(image_id).read_bytes() == DATA
 
 
 def test_other_content_types_are_415(glance):
     image_id = glance.api.create()["id"]
-    answer = glance.api.request("PUT", f"/v2/images/{image_id}/file", headers={"Content-Type": "text/plain"}, body=b"x", **USER)
-    assert answer.status == 415
+    assert put(glance, image_id, b"x", content_type="text/plain") == 415
 
 
 def test_data_of_another_format_is_refused_in_the_middle(glance):
     image_id = glance.api.create(disk_format="qcow2")["id"]
-    headers = {"Content-Type": OCTETS}
-    answer = glance.api.request("PUT", f"/v2/images/{image_id}/file", headers=headers, body=DATA, **USER)
-    assert answer.status == 415
+    assert put(glance, image_id, DATA) == 415
     assert status_of(glance.api, image_id) == "queued"
 
 
@@ -140,9 +142,7 @@ def test_a_qcow2_tells_its_virtual_size(glance, tmp_path):
 
 def test_a_size_promised_by_header_is_held_to(glance):
     image_id = glance.api.create()["id"]
-    headers = {"Content-Type": OCTETS, "x-openstack-image-size": str(len(DATA) + 1)}
-    answer = glance.api.request("PUT", f"/v2/images/{image_id}/file", headers=headers, body=pieces(DATA), **USER)
-    assert answer.status == 400
+    assert put(glance, image_id, pieces(DATA), **{"x-openstack-image-size": str(len(DATA) + 1)}) == 400
     assert status_of(glance.api, image_id) == "queued"
 
 

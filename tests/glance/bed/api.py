@@ -35,7 +35,7 @@ class Api:
         self.keystone = keystone
 
     def request(self, method, path, user=None, token=None, headers=None, body=None):
-        """One request on a connection of its own. `user` brings that user's token; a body that is no bytes is chunked."""
+        """One request on a connection of its own. `user` brings that user's token; an iterator's body is chunked."""
         headers = dict(headers or {})
         if user:
             token = self.keystone.token(user)
@@ -78,8 +78,9 @@ class Api:
 
     def create(self, user="red-member", visibility="private", **fields):
         """An image without data yet: its metadata as Glance answers it."""
-        fields = {"name": f"test-{uuid.uuid4()}", "disk_format": "raw", "container_format": "bare"} | fields
-        return _expect(201, self.send_json("POST", "/v2/images", {**fields, "visibility": visibility}, user=user)).json()
+        usual = {"name": f"test-{uuid.uuid4()}", "disk_format": "raw", "container_format": "bare"}
+        wish = usual | {"visibility": visibility} | fields
+        return _expect(201, self.send_json("POST", "/v2/images", wish, user=user)).json()
 
     def upload(self, image_id, data, user="red-member", headers=None):
         """Data into an image; an iterator's goes chunked."""
@@ -102,9 +103,19 @@ class Api:
         _expect(204, self.request("POST", f"/v2/images/{image_id}/actions/reactivate", user=user, body=b""))
 
     def set_visibility(self, image_id, visibility, user="red-member"):
-        patch = [{"op": "replace", "path": "/visibility", "value": visibility}]
+        self.patch(image_id, [{"op": "replace", "path": "/visibility", "value": visibility}], user=user)
+
+    def add_location(self, image_id, url, user="red-admin", **digests):
+        """Makes what `url` serves an image's data, without reading it. Glance believes `digests`; none, none it has.
+
+        For a Glance with the web store. All three go together: checksum, os_hash_algo and os_hash_value.
+        """
+        location = {"url": url, "metadata": {"store": "web"}} | ({"validation_data": digests} if digests else {})
+        self.patch(image_id, [{"op": "add", "path": "/locations/-", "value": location}], user=user)
+
+    def patch(self, image_id, changes, user="red-member"):
         content_type = "application/openstack-images-v2.1-json-patch"
-        _expect(200, self.send_json("PATCH", f"/v2/images/{image_id}", patch, content_type=content_type, user=user))
+        _expect(200, self.send_json("PATCH", f"/v2/images/{image_id}", changes, content_type=content_type, user=user))
 
     def add_member(self, image_id, project, user="red-member"):
         """Shares a `shared` image with another project, which has then still to accept it to see it listed."""

@@ -14,3 +14,8 @@ def write(path, sections):
 def merged(base, more):
     """`base` with the options of `more` laid over it."""
     return {section: base.get(section, {}) | more.get(section, {}) for section in base | more}
+
+
+def sqlite(path):
+    """The options of a database that need not survive the machine: nothing waits for the disk."""
+    return {"connection": f"sqlite:///{path}", "sqlite_synchronous": False}

@@ -1,6 +1,5 @@
 """A real Keystone: sqlite, fernet tokens, populated by `bed.template`."""
 
-import base64
 import json
 import pathlib
 import sqlite3
@@ -22,9 +21,8 @@ class Keystone:
         self.folder = pathlib.Path(folder)
         self._tokens = {}
         self._projects = {}
-        self.server = Server(
-            "keystone", "keystone.wsgi.api:application", {"OS_KEYSTONE_CONFIG_FILES": str(write_config(folder))}, folder, "/v3"
-        )
+        environ = {"OS_KEYSTONE_CONFIG_FILES": str(write_config(folder))}
+        self.server = Server("keystone", "keystone.wsgi.api:application", environ, folder, "/v3")
         self.url = self.server.url
         self.auth_url = f"{self.url}/v3"
         self.api = Api(self.url, self)
@@ -36,9 +34,8 @@ class Keystone:
         """What the catalogue says of a service from now on, in each of its interfaces."""
         database = sqlite3.connect(self.folder / "keystone.sqlite", timeout=30)
         with database:
-            database.execute(
-                "UPDATE endpoint SET url = ? WHERE service_id = (SELECT id FROM service WHERE type = ?)", (url, service_type)
-            )
+            of_type = "SELECT id FROM service WHERE type = ?"
+            database.execute(f"UPDATE endpoint SET url = ? WHERE service_id = ({of_type})", (url, service_type))
         database.close()
 
     # Tokens
@@ -96,7 +93,7 @@ class Keystone:
         payload[where] = now + seconds
         # Issued before it ends.
         issued = int(now + min(seconds, 0)) - 1
-        return base64.urlsafe_b64encode(base64.urlsafe_b64decode(seal.encrypt_at_time(msgpack.packb(payload), issued))).rstrip(b"=").decode()
+        return seal.encrypt_at_time(msgpack.packb(payload), issued).rstrip(b"=").decode()
 
     # What clients need to know
 
@@ -142,7 +139,7 @@ def write_config(folder):
         path,
         {
             "DEFAULT": {"log_file": None, "debug": False},
-            "database": {"connection": f"sqlite:///{folder}/keystone.sqlite"},
+            "database": ini.sqlite(folder / "keystone.sqlite"),
             "identity": {"password_hash_rounds": 4},
             "fernet_tokens": keys,
             "fernet_receipts": keys,
@@ -175,5 +172,6 @@ def populate(keystone):
         send("PUT", f"/v3/projects/{projects[project]}/users/{user_id}/roles/{roles[role]}", {}, token)
     service = send("POST", "/v3/services", {"service": {"type": "image", "name": "glance"}}, token)["service"]["id"]
     for interface in ("public", "internal", "admin"):
-        endpoint = {"service_id": service, "interface": interface, "region_id": "RegionOne", "url": "http://127.0.0.1:9"}
+        endpoint = {"service_id": service, "region_id": "RegionOne", "interface": interface}
+        endpoint["url"] = "http://127.0.0.1:9"  # until `point` knows better
         send("POST", "/v3/endpoints", {"endpoint": endpoint}, token)

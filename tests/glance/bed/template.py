@@ -37,14 +37,14 @@ def template(target):
 def _recipe():
     """What the template is made from, in short."""
     digest = hashlib.sha256(sys.version.encode())
-    for source in (HERE.parent / "requirements.txt", *(HERE / name for name in ("users.py", "keystone.py", "template.py"))):
-        digest.update(source.read_bytes())
+    for source in ("../requirements.txt", "users.py", "keystone.py", "template.py"):
+        digest.update((HERE / source).read_bytes())
     return digest.hexdigest()[:16]
 
 
 def _make(folder):
     keystone_conf, glance_conf = write_config(folder), folder / "glance-api.conf"
-    ini.write(glance_conf, {"database": {"connection": f"sqlite:///{folder}/glance.sqlite"}})
+    ini.write(glance_conf, {"database": ini.sqlite(folder / "glance.sqlite")})
     whose = ["--keystone-user", str(os.getuid()), "--keystone-group", str(os.getgid())]
     _run(folder, "glance-manage", glance_conf, "db", "sync")
     _run(folder, "keystone-manage", keystone_conf, "db_sync")
