@@ -3,10 +3,10 @@
 CARGO ?= cargo
 export ICEWELL_TEST_IMAGES := $(CURDIR)/target/images
 
-.PHONY: help check test bench docs images clean
+.PHONY: help check test test-glance bench docs images clean
 
 help: ## print this list (the default)
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 check: ## everything short of running: format, lints, layers, licences, API documents
 	$(CARGO) fmt --all --check
@@ -19,6 +19,10 @@ check: ## everything short of running: format, lints, layers, licences, API docu
 # The dev profile builds the command that the tests run, too; its dependencies (digests!) are optimised in Cargo.toml.
 test: images ## install what the tests need (as root, once), make test images, run every test
 	$(CARGO) test --workspace --no-fail-fast
+
+test-glance: ## start a real Keystone and Glance (a cached venv) and test beside them
+	scripts/glance-bed.sh
+	target/glance-bed-venv/bin/python -m pytest -q -c tests/glance/pytest.ini tests/glance
 
 images:
 	scripts/setup.sh
