@@ -24,7 +24,7 @@ pub(crate) struct Settings {
     #[arg(skip)]
     pub(crate) dir: Option<PathBuf>,
 
-    /// Where images come from: a folder, or http(s)://… [default: the folder ./images, made if missing]
+    /// Where images come from: a folder, http(s)://…, or a Glance: glance+http(s)://… [default: the folder ./images, made if missing]
     #[arg(long, value_name = "URL", env = "ICEWELL_ORIGIN", hide_env_values = true)]
     pub(crate) origin: Option<String>,
 
@@ -61,6 +61,10 @@ pub(crate) struct Settings {
     #[arg(help = with_default("Close a connection that sends no request for this long", |usual| time(usual.idle_timeout)))]
     #[arg(long, value_name = "TIME", env = "ICEWELL_IDLE_TIMEOUT", hide_env_values = true)]
     pub(crate) idle_timeout: Option<Span>,
+
+    #[arg(help = with_default("Remember for this long that a Glance lets a caller have an image; 0 asks each time", |usual| time(usual.auth_ttl)))]
+    #[arg(long, value_name = "TIME", env = "ICEWELL_AUTH_TTL", hide_env_values = true)]
+    pub(crate) auth_ttl: Option<Span>,
 
     #[arg(help = with_default("When stopped, let downloads go on for this long at most", |usual| time(usual.drain_timeout)))]
     #[arg(long, value_name = "TIME", env = "ICEWELL_DRAIN_TIMEOUT", hide_env_values = true)]
@@ -123,6 +127,7 @@ impl Settings {
             serve_stale: self.serve_stale.or(file.serve_stale),
             max_connections: self.max_connections.or(file.max_connections),
             idle_timeout: self.idle_timeout.or(file.idle_timeout),
+            auth_ttl: self.auth_ttl.or(file.auth_ttl),
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
             origin_timeout: self.origin_timeout.or(file.origin_timeout),
             origin_ca: self.origin_ca.or(file.origin_ca),
@@ -145,6 +150,7 @@ impl Settings {
         set(&mut config.serve_stale, self.serve_stale);
         set(&mut config.max_connections, self.max_connections);
         set(&mut config.idle_timeout, self.idle_timeout.map(|Span(time)| time));
+        set(&mut config.auth_ttl, self.auth_ttl.map(|Span(time)| time));
         set(&mut config.drain_timeout, self.drain_timeout.map(|Span(time)| time));
         set(&mut config.origin_timeout, self.origin_timeout.map(|Span(time)| time));
         set(&mut config.origin_ca, self.origin_ca.map(Some));

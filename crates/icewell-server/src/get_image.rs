@@ -232,7 +232,9 @@ impl Asked<'_> {
             }
             Progress::Ended(End::Cached(good)) => return Followed::LookAgain(Some(good)),
             Progress::Ended(End::Uncached { why, answer }) => {
-                let answer = answer.lock().ok().and_then(|mut answer| answer.take());
+                // A Glance's answer to one caller is not for another.
+                let takes = began || self.daemon.origin.glance().is_none();
+                let answer = answer.lock().ok().filter(|_| takes).and_then(|mut answer| answer.take());
                 self.pass_through(why, answer).await
             }
             Progress::Ended(End::Refused(refusal)) => {

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use futures_util::{StreamExt, TryStreamExt};
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{Method, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
 use tracing::{info, warn};
 
 use crate::body::answer_body;
@@ -28,7 +28,7 @@ pub(crate) async fn pass_on(
     let mut headers = forwarded(client, &parts.headers);
     daemon.pseudonym.add_to(&mut headers);
     let has_body = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| parts.headers.contains_key(name));
-    let body = has_body.then(|| reqwest::Body::wrap_stream(data_of(body)));
+    let body = has_body.then(|| reqwest::Body::wrap_stream(body.into_data_stream()));
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     match glance.http().send(parts.method.clone(), target, headers, body).await {
         Ok(answer) => {
@@ -43,10 +43,6 @@ pub(crate) async fn pass_on(
         }
         Err(NoAnswer { status, reason }) => failure(status, &format!("Glance does not answer: {reason}")),
     }
-}
-
-fn data_of(body: Incoming) -> impl futures_util::Stream<Item = Result<bytes::Bytes, hyper::Error>> {
-    body.into_data_stream().map_ok(|data| data).map(|piece| piece)
 }
 
 /// The client's fields for Glance: `Host` stays, so that links in answers lead here, and who asked and how is told.
@@ -70,7 +66,10 @@ fn forwarded(client: SocketAddr, fields: &HeaderMap) -> HeaderMap {
 
 /// An image was deleted through us: its copy goes, and nobody's yes of before counts any more.
 async fn drop_deleted(daemon: &Arc<Daemon>, path: &str) {
-    let Some(id) = image_of(path) else { return };
+    // Glance takes escaped letters and doubled slashes for the plain ones.
+    let plain = percent_decode_str(path).decode_utf8_lossy();
+    let plain: Vec<&str> = plain.split('/').filter(|segment| !segment.is_empty()).collect();
+    let Some(id) = image_of(&format!("/{}", plain.join("/"))) else { return };
     if let Some(fill) = daemon.fills.get(&id) {
         fill.cancel();
     }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::header::CONTENT_RANGE;
 use http::request::Parts;
 use http::{Method, StatusCode};
 use hyper::body::Incoming;
@@ -32,7 +33,8 @@ pub(crate) async fn answer(
             Err(response) => (*response).into(),
         };
     };
-    let reads = matches!(parts.method, Method::GET | Method::HEAD);
+    // To a Glance, a `Content-Range` in a request is a range of its own kind.
+    let reads = matches!(parts.method, Method::GET | Method::HEAD) && !parts.headers.contains_key(CONTENT_RANGE);
     match image_of_file(parts.uri.path()).filter(|_| reads) {
         Some(id) => get_image::answer(daemon, &Glance::key(id, parts.uri.query()), parts, stop).await,
         None => proxy::pass_on(daemon, glance, client, parts, body).await.into(),
