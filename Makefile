@@ -19,8 +19,10 @@ check: ## everything short of running: format, lints, layers, licences, API docu
 # The dev profile builds the command that the tests run, too; its dependencies (digests!) are optimised in Cargo.toml.
 test: images ## install what the tests need (as root, once), make test images, run every test
 	$(CARGO) test --workspace --no-fail-fast
+	$(MAKE) test-glance
 
-test-glance: ## start a real Keystone and Glance (a cached venv) and test beside them
+test-glance: ## test the daemon in front of a real Keystone and Glance, from a cached venv
+	$(CARGO) build
 	scripts/glance-bed.sh
 	target/glance-bed-venv/bin/python -m pytest -q -c tests/glance/pytest.ini tests/glance
 

@@ -12,6 +12,7 @@ packages=(
     curl            # clients and origins as people have them
     nginx-light
     python3
+    python3-venv
     man-db          # reads our man pages
     grub-rescue-pc  # real bootable images
     ipxe
