@@ -6,23 +6,25 @@
 //! 4. Conditions are answered before ranges (RFC 9110 §13.2.2).
 //! 5. The body: the whole, a part, or several.
 //! 6. What cannot be cached is passed through.
+//!
+//! Step 2 is in [`permit`], steps 4 and 5 in [`send`].
+
+mod permit;
+mod send;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::header::{
-    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, HeaderMap, HeaderName,
-    HeaderValue, LAST_MODIFIED, VIA,
-};
+use http::header::{ALLOW, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode, Version};
-use icewell::{Digest, ErrorKind, Reader};
+use icewell::{ErrorKind, Reader};
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::body::{Follower, Segment, Source, empty, image_body};
+use self::permit::Denied;
+use crate::body::{Follower, Source};
 use crate::cache_status::{CacheStatus, Forward};
-use crate::conditional::{self, Decision};
 use crate::daemon::{Body, Daemon, blocking};
 use crate::error::chain;
 use crate::fill::{End, Fill, Good, Growing, Progress};
@@ -30,10 +32,8 @@ use crate::filler;
 use crate::freshness::{State, request_forces_revalidation};
 use crate::image_head::ImageHead;
 use crate::key::Key;
-use crate::origin::{Answer, Glance, NoAnswer, Origin, caller_fields};
+use crate::origin::{Answer, NoAnswer, Origin, caller_fields};
 use crate::pass;
-use crate::permits::Permit;
-use crate::range::{Multipart, Part, Ranges, Resolved, content_range, unsatisfied_content_range};
 use crate::request_log::Outcome;
 
 /// How often one request begins anew because what it had found was gone the next moment.
@@ -275,115 +275,6 @@ impl Asked<'_> {
         answered
     }
 
-    /// The part that is asked for of an image whose size is not known yet, and whether it is there. Several parts, or one
-    /// up to the end, cannot be told from what is not satisfiable: the whole is the answer to those.
-    fn part_of_unknown(&self, progress: &Progress) -> Option<(Part, bool)> {
-        let part = Ranges::from_headers(self.headers).filter(|_| !self.head_only)?.without_size()?;
-        let part = Part { start: part.start, end: part.end? };
-        Some((part, part.end <= progress.visible()))
-    }
-
-    // 4. and 5.
-
-    /// `part` is the one asked for of an image whose size is not known yet.
-    fn send(&self, head: &ImageHead, source: Source, part: Option<Part>, status: &CacheStatus) -> Answered {
-        let mut response = Response::new(empty());
-        *response.headers_mut() = head.fields(SystemTime::now());
-        self.daemon.pseudonym.add_to(response.headers_mut());
-        status.append_to(response.headers_mut());
-        match conditional::evaluate(self.headers, &head.validators()) {
-            Decision::Proceed => {}
-            Decision::NotModified => {
-                *response.status_mut() = StatusCode::NOT_MODIFIED;
-                response.headers_mut().remove(CONTENT_TYPE);
-                return response.into();
-            }
-            Decision::PreconditionFailed => {
-                *response.status_mut() = StatusCode::PRECONDITION_FAILED;
-                for name in [CONTENT_TYPE, ETAG, LAST_MODIFIED, EXPIRES] {
-                    response.headers_mut().remove(name);
-                }
-                return response.into();
-            }
-        }
-        let ranges = Ranges::from_headers(self.headers)
-            .filter(|_| !self.head_only && conditional::if_range_holds(self.headers, &head.validators()));
-        let resolved = match (head.size, ranges, part) {
-            (Some(size), Some(ranges), _) => Some((Some(size), ranges.resolve(size))),
-            (None, Some(_), Some(part)) => Some((None, Resolved::Parts(vec![part]))),
-            _ => None,
-        };
-        let mut outcome = Outcome { reads: true, ..Outcome::default() };
-        match resolved {
-            None | Some((_, Resolved::Whole)) => {
-                if let Some(size) = head.size {
-                    response.headers_mut().insert(CONTENT_LENGTH, size.into());
-                }
-                outcome.hit = Some(head.size);
-                *response.body_mut() = image_body(source, [Segment::Image { start: 0, end: head.size }]);
-            }
-            Some((size, Resolved::NotSatisfiable)) => {
-                *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-                set(&mut response, CONTENT_RANGE, &unsatisfied_content_range(size.unwrap_or_default()));
-                outcome.reads = false;
-            }
-            Some((size, Resolved::Parts(parts))) if parts.len() == 1 => {
-                let part = parts[0];
-                *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-                set(&mut response, CONTENT_RANGE, &content_range(part, size));
-                response.headers_mut().insert(CONTENT_LENGTH, part.len().into());
-                outcome.hit = (part.start == 0).then_some(Some(part.len()));
-                *response.body_mut() = image_body(source, [Segment::Image { start: part.start, end: Some(part.end) }]);
-            }
-            Some((size, Resolved::Parts(parts))) => {
-                // Several parts are resolved only where the size is known.
-                let size = size.unwrap_or_default();
-                let multipart = Multipart::new(parts, size, response.headers().get(CONTENT_TYPE).cloned());
-                *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-                set(&mut response, CONTENT_TYPE, &multipart.content_type());
-                response.headers_mut().insert(CONTENT_LENGTH, multipart.content_length().into());
-                let segments = multipart.parts().iter().flat_map(|part| {
-                    let image = Segment::Image { start: part.start, end: Some(part.end) };
-                    [Segment::Text(multipart.head(*part)), image]
-                });
-                let tail = Segment::Text(multipart.tail());
-                *response.body_mut() = image_body(source, segments.chain([tail]).collect::<Vec<_>>());
-            }
-        }
-        Answered { response, outcome }
-    }
-
-    // 2.
-
-    /// Whether the caller may have the image; anybody may that is not a Glance's.
-    async fn permit(&self, size: u64, digest: Option<&Digest>) -> Result<(), Denied> {
-        let Some(glance) = self.daemon.origin.glance() else { return Ok(()) };
-        let answered = match self.daemon.permits.ask(glance, &self.caller, &self.key.id, size, digest).await {
-            Ok(Permit::Given) => return Ok(()),
-            Ok(Permit::Changed) => return Err(Denied::Changed),
-            Ok(Permit::Refused(Some(answer))) => self.relay(Ok(answer), CacheStatus::forwarded(Forward::Request)),
-            Ok(Permit::Refused(None)) => self.pass_through("not-permitted", None).await,
-            Err(no_answer) => self.relay(Err(no_answer), CacheStatus::forwarded(Forward::Request)),
-        };
-        Err(Denied::Answered(Box::new(answered)))
-    }
-
-    async fn drop_cached(&self) {
-        let (cache, id) = (self.daemon.cache.clone(), self.key.id.clone());
-        if let Err(error) = blocking(move || cache.remove(&id)).await {
-            warn!(image_id = %self.key.id, error = chain(&error), "the old image cannot be dropped");
-        }
-    }
-
-    /// What a fill on this client's behalf tells the origin: the way here, and to a Glance who asks.
-    fn passed_on(&self) -> HeaderMap {
-        let mut passed = self.caller.clone();
-        for via in self.headers.get_all(VIA) {
-            passed.append(VIA, via.clone());
-        }
-        passed
-    }
-
     // 6.
 
     async fn pass_through(&self, why: &'static str, answer: Option<Answer>) -> Answered {
@@ -403,32 +294,6 @@ impl Asked<'_> {
         }
         let answer = self.ask_alone().await;
         self.relay(answer, CacheStatus::forwarded(Forward::UriMiss))
-    }
-
-    /// Glance knows no `HEAD` of an image's data: its description tells the same, to who may have the data.
-    async fn head_from_description(&self, glance: &Glance) -> Answered {
-        let status = CacheStatus::forwarded(Forward::UriMiss);
-        let description = match glance.describe(&self.key.id, &self.caller).await {
-            Ok(Ok(description)) => description,
-            Ok(Err(answer)) => return self.relay(Ok(answer), status),
-            Err(no_answer) => return self.relay(Err(no_answer), status),
-        };
-        let Some(size) = description.size.filter(|_| description.status == "active") else {
-            return self.relay(self.ask_alone().await, status);
-        };
-        if let Err(Denied::Answered(answered)) = self.permit(size, None).await {
-            return *answered;
-        }
-        let mut response = Response::new(empty());
-        response.headers_mut().insert(CONTENT_LENGTH, size.into());
-        set(&mut response, CONTENT_TYPE, "application/octet-stream");
-        set(&mut response, ACCEPT_RANGES, "bytes");
-        if let Some(checksum) = &description.checksum {
-            set(&mut response, HeaderName::from_static("content-md5"), checksum);
-        }
-        self.daemon.pseudonym.add_to(response.headers_mut());
-        status.append_to(response.headers_mut());
-        response.into()
     }
 
     async fn ask_alone(&self) -> Result<Answer, NoAnswer> {
@@ -453,23 +318,9 @@ impl Asked<'_> {
     }
 }
 
-/// Why a caller does not get a Glance's image from here.
-enum Denied {
-    /// This stands in its place.
-    Answered(Box<Answered>),
-    /// It is not the one that Glance has.
-    Changed,
-}
-
 /// What came of waiting for a fill.
 enum Followed {
     Answered(Answered),
     /// The cache has it, or nobody knows: begin anew.
     LookAgain(Option<Good>),
-}
-
-fn set(response: &mut Response<Body>, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::try_from(value) {
-        response.headers_mut().insert(name, value);
-    }
 }
