@@ -3,7 +3,7 @@
 use std::fs;
 
 use icewell::layout::tag;
-use icewell::{Announced, ErrorKind, Limit, Metadata, Observed, Validators};
+use icewell::{Announced, ErrorKind, Limit, Metadata, Validators};
 
 use crate::process::start;
 use crate::support::{
@@ -64,37 +64,6 @@ fn what_was_vouched_for_at_first_holds_for_the_rest() {
         assert_eq!(committed.is_ok(), good, "{committed:?}");
         assert_eq!(own.remove(&id("x")).unwrap(), good);
     }
-}
-
-#[test]
-fn who_watches_what_was_left_never_sees_another_image_come_in_its_place() {
-    use std::os::unix::fs::FileExt;
-    let own = own();
-    begin(&own, "x", b"abc", 6).suspend().unwrap();
-    let mut writer = own.write(&id("x")).unwrap();
-    let observer = own.observe(&id("x")).unwrap().unwrap();
-    assert_eq!(observer.look().unwrap(), Observed::Filling { written: 3 });
-    writer.start(announced(6)).unwrap();
-    writer.write(b"uvwxyz").unwrap();
-    writer.commit().unwrap();
-    assert_eq!(observer.look().unwrap(), Observed::Ended);
-    let mut watched = [0; 3];
-    observer.file().read_exact_at(&mut watched, 0).unwrap();
-    assert_eq!(&watched, b"abc");
-    assert_eq!(bytes(&own, "x").unwrap(), b"uvwxyz");
-}
-
-#[test]
-fn what_was_vouched_for_at_the_start_counts_to_the_end() {
-    let own = own();
-    let mut writer = own.write(&id("x")).unwrap();
-    writer.start(vouched(6, ABCDEF_MD5)).unwrap();
-    writer.write(b"abZ").unwrap();
-    writer.suspend().unwrap();
-    let mut writer = own.write(&id("x")).unwrap();
-    writer.resume(announced(6)).unwrap();
-    writer.write(b"def").unwrap();
-    assert_eq!(writer.commit().unwrap_err().kind(), ErrorKind::DigestMismatch);
 }
 
 #[test]
