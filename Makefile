@@ -2,8 +2,9 @@
 
 CARGO ?= cargo
 export ICEWELL_TEST_IMAGES := $(CURDIR)/target/images
+GLANCE_TESTS := target/glance-bed-venv/bin/python -m pytest -q -c tests/glance/pytest.ini
 
-.PHONY: help check test test-glance bench docs images clean
+.PHONY: help check test test-glance glance-facts bench docs images clean
 
 help: ## print this list (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +25,11 @@ test: images ## install what the tests need (as root, once), make test images, r
 test-glance: ## test the daemon in front of a real Keystone and Glance, from a cached venv
 	$(CARGO) build
 	scripts/glance-bed.sh
-	target/glance-bed-venv/bin/python -m pytest -q -c tests/glance/pytest.ini tests/glance
+	$(GLANCE_TESTS) tests/glance/test_bed.py tests/glance/test_front.py tests/glance/test_front_clients.py
+
+glance-facts: ## measure again what tests/glance/FACTS.md says of Glance itself
+	scripts/glance-bed.sh
+	$(GLANCE_TESTS) tests/glance
 
 images:
 	scripts/setup.sh
