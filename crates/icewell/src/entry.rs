@@ -59,6 +59,30 @@ impl Image {
     }
 }
 
+/// A cached image, as a Glance lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Its ID, the file's name.
+    pub id: ImageId,
+    /// Its size in bytes.
+    pub size: u64,
+    /// How often it was read.
+    pub hits: u64,
+    /// When its bytes were last written.
+    pub last_modified: SystemTime,
+    /// When it was last read, or else committed.
+    pub last_accessed: SystemTime,
+}
+
+impl Summary {
+    pub(crate) fn read(folders: &Folders, id: ImageId, stat: &Stat) -> Self {
+        let tags = Tagged::Name(&folders.root, OsStr::new(id.as_str()));
+        let (hits, last_accessed) = (tags.hits(), tags.last_accessed(stat.accessed));
+        Summary { size: stat.size, hits, last_modified: stat.modified, last_accessed, id }
+    }
+}
+
 /// Whether a file in DIR is the cached image its name says. Glance's own files have no tags of ours and are.
 fn bears_its_name(folders: &Folders, id: &ImageId) -> Result<bool> {
     let tags = Tagged::Name(&folders.root, OsStr::new(id.as_str()));

@@ -62,6 +62,15 @@ impl Default for Limit {
     }
 }
 
+/// Whether fills keep within the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Enforcement {
+    /// Room is made before a fill grows, or it fails.
+    Hard,
+    /// Somebody prunes from time to time.
+    Soft,
+}
+
 /// The limit in force: the one kept on DIR, or else the default.
 pub(crate) fn limit(folders: &Folders) -> Result<Limit> {
     let default = Limit::default();
@@ -177,8 +186,17 @@ pub(crate) fn space(folders: &Folders) -> Result<Space> {
 /// # Errors
 ///
 /// [`ErrorKind::NoRoom`] where even removing everything that may be removed is not enough; then nothing was.
-pub(crate) fn reserve(folders: &Folders, id: &ImageId, file: &File, size: u64) -> Result<()> {
+pub(crate) fn reserve(
+    folders: &Folders,
+    enforcement: Enforcement,
+    id: &ImageId,
+    file: &File,
+    size: u64,
+) -> Result<()> {
     let path = || folders.fills.path_of(id.as_str());
+    if enforcement == Enforcement::Soft {
+        return sys::truncate(file, size).context("reserve room for", path);
+    }
     let _held = lock::space(folders)?;
     let reserved = sys::stat(file).context("look at", path)?.size;
     let limit = limit(folders)?;

@@ -16,6 +16,7 @@ use crate::image_id::ImageId;
 use crate::layout::tag;
 use crate::mark::Mark;
 use crate::publish::{self, Commit};
+use crate::space::Enforcement;
 use crate::time::Clock;
 use crate::{queue, space, sys};
 
@@ -64,6 +65,7 @@ pub struct Resumable {
 pub struct Writer {
     folders: Arc<Folders>,
     clock: Arc<dyn Clock>,
+    enforcement: Enforcement,
     id: ImageId,
     claimed: Claimed,
     stage: Stage,
@@ -92,12 +94,18 @@ enum Stage {
 }
 
 impl Writer {
-    pub(crate) fn claim(folders: Arc<Folders>, clock: Arc<dyn Clock>, id: &ImageId) -> Result<Self> {
+    pub(crate) fn claim(
+        folders: Arc<Folders>,
+        clock: Arc<dyn Clock>,
+        enforcement: Enforcement,
+        id: &ImageId,
+    ) -> Result<Self> {
         let claimed = claim::claim(&folders, id, clock.now())?;
         let leftover = leftover(&claimed.bytes);
         Ok(Writer {
             folders,
             clock,
+            enforcement,
             id: id.clone(),
             claimed,
             stage: Stage::Claimed,
@@ -262,7 +270,7 @@ impl Writer {
     }
 
     fn reserve(&mut self, size: u64) -> Result<()> {
-        space::reserve(&self.folders, &self.id, &self.claimed.bytes, size)?;
+        space::reserve(&self.folders, self.enforcement, &self.id, &self.claimed.bytes, size)?;
         self.reserved = size;
         Ok(())
     }
