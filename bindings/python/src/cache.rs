@@ -6,6 +6,7 @@ use std::time::Duration;
 use icewell::{Announced, Cache, Count, Digest, ImageId, Limit, Metadata, Mode, Verdict};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyList;
 
 use crate::error::{raise, refuse};
 use crate::image::PyImage;
@@ -13,7 +14,7 @@ use crate::incomplete::PyIncomplete;
 use crate::invalid::PyInvalid;
 use crate::lru::PyLru;
 use crate::reader::PyReader;
-use crate::summary::PySummary;
+use crate::time::nanoseconds;
 use crate::usage::PyUsage;
 use crate::writer::PyWriter;
 
@@ -59,8 +60,14 @@ impl PyCache {
         Ok(self.on(py, Cache::images)?.into_iter().map(PyImage).collect())
     }
 
-    fn summaries(&self, py: Python<'_>) -> PyResult<Vec<PySummary>> {
-        Ok(self.on(py, Cache::summaries)?.into_iter().map(PySummary).collect())
+    fn summaries<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let summaries = self.on(py, Cache::summaries)?;
+        // Plain tuples: there may be a hundred thousand, and an object with properties costs as much as its image.
+        let tuples = summaries.iter().map(|image| {
+            let (modified, accessed) = (nanoseconds(image.last_modified), nanoseconds(image.last_accessed));
+            (image.id.as_str(), image.size, image.hits, modified, accessed)
+        });
+        PyList::new(py, tuples)
     }
 
     fn image(&self, py: Python<'_>, image_id: &str) -> PyResult<Option<PyImage>> {
@@ -70,6 +77,10 @@ impl PyCache {
 
     fn usage(&self, py: Python<'_>) -> PyResult<PyUsage> {
         Ok(self.on(py, Cache::usage)?.into())
+    }
+
+    fn disk_usage(&self, py: Python<'_>) -> PyResult<PyUsage> {
+        Ok(self.on(py, Cache::disk_usage)?.into())
     }
 
     fn hits(&self, py: Python<'_>, image_id: &str) -> PyResult<u64> {
@@ -204,13 +215,7 @@ impl PyCache {
     }
 
     #[pyo3(signature = (max_size, *, allocated=false, dry_run=false))]
-    fn prune(
-        &self,
-        py: Python<'_>,
-        max_size: u64,
-        allocated: bool,
-        dry_run: bool,
-    ) -> PyResult<Vec<(String, u64)>> {
+    fn prune(&self, py: Python<'_>, max_size: u64, allocated: bool, dry_run: bool) -> PyResult<Vec<(String, u64)>> {
         let mode = if dry_run { Mode::DryRun } else { Mode::Act };
         let pruned = self.on(py, |cache| cache.prune(limit(max_size, allocated), mode))?;
         Ok(pruned.images.into_iter().map(|image| (image.id.as_str().to_owned(), image.size)).collect())

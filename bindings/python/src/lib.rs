@@ -10,7 +10,6 @@ mod incomplete;
 mod invalid;
 mod lru;
 mod reader;
-mod summary;
 mod usage;
 mod writer;
 
@@ -37,8 +36,6 @@ mod module {
     use crate::lru::PyLru;
     #[pymodule_export]
     use crate::reader::PyReader;
-    #[pymodule_export]
-    use crate::summary::PySummary;
     #[pymodule_export]
     use crate::usage::PyUsage;
     #[pymodule_export]

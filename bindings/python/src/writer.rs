@@ -21,11 +21,7 @@ pub(crate) struct PyWriter {
 
 impl From<icewell::Writer> for PyWriter {
     fn from(writer: icewell::Writer) -> Self {
-        PyWriter {
-            image_id: writer.id().to_string(),
-            process: std::process::id(),
-            writer: Mutex::new(Some(writer)),
-        }
+        PyWriter { image_id: writer.id().to_string(), process: std::process::id(), writer: Mutex::new(Some(writer)) }
     }
 }
 
@@ -149,7 +145,8 @@ impl PyWriter {
             return self.commit(py).map(drop);
         }
         // What is no error of the work, as a generator's end or an interrupt, is a fill that was left.
-        let why = if value.is_instance_of::<PyException>() { value.str()?.to_string() } else { "incomplete fetch".into() };
+        let why =
+            if value.is_instance_of::<PyException>() { value.str()?.to_string() } else { "incomplete fetch".into() };
         self.roll_back(py, &why)
     }
 }

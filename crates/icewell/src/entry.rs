@@ -13,7 +13,7 @@ use crate::error::{Context, Result};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
 use crate::layout::tag;
-use crate::scan;
+use crate::scan::{self, Found};
 use crate::sys::{self, Kind, Stat};
 
 /// A cached image, as its file and its tags describe it.
@@ -49,7 +49,7 @@ impl Image {
             allocated: stat.allocated,
             hits: tags.hits(),
             last_modified: stat.modified,
-            last_accessed: tags.last_accessed(stat.accessed),
+            last_accessed: tags.last_accessed(stat),
             pinned: tags.has(tag::PINNED),
             digest: tags.digest(tag::DIGEST),
             computed_digest: tags.digest(tag::COMPUTED_DIGEST),
@@ -78,7 +78,7 @@ pub struct Summary {
 impl Summary {
     pub(crate) fn read(folders: &Folders, id: ImageId, stat: &Stat) -> Self {
         let tags = Tagged::Name(&folders.root, OsStr::new(id.as_str()));
-        let (hits, last_accessed) = (tags.hits(), tags.last_accessed(stat.accessed));
+        let (hits, last_accessed) = (tags.hits(), tags.last_accessed(stat));
         Summary { size: stat.size, hits, last_modified: stat.modified, last_accessed, id }
     }
 }
@@ -123,6 +123,14 @@ pub(crate) fn cached(folders: &Folders) -> Result<impl Iterator<Item = Result<(I
         },
         Err(error) => Some(Err(error)),
     }))
+}
+
+/// What `tell` says of each cached image, in one pass on several threads, in no order.
+pub(crate) fn cached_at_once<T: Send>(folders: &Folders, tell: impl Fn(ImageId, &Stat) -> T + Sync) -> Result<Vec<T>> {
+    scan::at_once(&folders.root, |found| {
+        let Found { id: Some(id), stat, .. } = found else { return Ok(None) };
+        Ok(bears_its_name(folders, &id)?.then(|| tell(id, &stat)))
+    })
 }
 
 /// Who fills, or filled, an incomplete image.

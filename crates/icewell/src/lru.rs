@@ -61,12 +61,10 @@ impl Lru {
 
     fn scan(&mut self) -> Result<()> {
         let begun = Instant::now();
-        let mut order = Vec::new();
-        for image in entry::cached(&self.folders)? {
-            let (id, stat) = image?;
-            let last_used = self.tags(&id).last_accessed(stat.accessed);
-            order.push(Seen { last_used, id, inode: stat.inode });
-        }
+        let mut order = entry::cached_at_once(&self.folders, |id, stat| {
+            let last_used = self.tags(&id).last_accessed(stat);
+            Seen { last_used, id, inode: stat.inode }
+        })?;
         order.sort_unstable();
         self.order = order.into();
         let ended = Instant::now();
@@ -92,7 +90,7 @@ impl Lru {
             return Ok(None);
         };
         let tags = self.tags(&seen.id);
-        let unused = tags.last_accessed(stat.accessed) == seen.last_used;
+        let unused = tags.last_accessed(&stat) == seen.last_used;
         Ok((unused && !tags.has(tag::PINNED)).then_some(stat.size))
     }
 

@@ -186,13 +186,7 @@ pub(crate) fn space(folders: &Folders) -> Result<Space> {
 /// # Errors
 ///
 /// [`ErrorKind::NoRoom`] where even removing everything that may be removed is not enough; then nothing was.
-pub(crate) fn reserve(
-    folders: &Folders,
-    enforcement: Enforcement,
-    id: &ImageId,
-    file: &File,
-    size: u64,
-) -> Result<()> {
+pub(crate) fn reserve(folders: &Folders, enforcement: Enforcement, id: &ImageId, file: &File, size: u64) -> Result<()> {
     let path = || folders.fills.path_of(id.as_str());
     if enforcement == Enforcement::Soft {
         return sys::truncate(file, size).context("reserve room for", path);
@@ -277,7 +271,7 @@ fn candidates(
             Folder::Fills | Folder::Incomplete => continue,
         };
         let tags = Tagged::Name(&folders.root, OsStr::new(id.as_str()));
-        let last_used = if class == Class::Cached { tags.last_accessed(stat.accessed) } else { stat.modified };
+        let last_used = if class == Class::Cached { tags.last_accessed(&stat) } else { stat.modified };
         let bytes = if folder == Folder::Fills { stat.size.max(count.of(&stat)) } else { count.of(&stat) };
         candidates.push(Candidate { what: Item { name, folder }, class, bytes, last_used });
     }

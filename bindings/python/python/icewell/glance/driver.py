@@ -1,6 +1,7 @@
 """The driver: Glance's interface of an image cache on top of :class:`icewell.Cache`."""
 
 import os
+import weakref
 
 from oslo_config import cfg
 from oslo_log import log as logging
@@ -20,6 +21,10 @@ GLANCE_ORIGINS = ("glance+http://", "glance+https://")
 SECOND = 10**9
 
 
+#: The drivers that have their directory open in this process.
+_OPEN = weakref.WeakSet()
+
+
 class Driver(base.Driver):
     """Keeps images as files in ``image_cache_dir``, and what is known of them in the files' extended attributes.
 
@@ -36,13 +41,6 @@ class Driver(base.Driver):
     that other programs of Icewell that use the directory know it.
     """
 
-    # A WSGI server forks after it has configured Glance, and some close what they do not know: so nothing stays open
-    # after `configure`, and each process opens the directory when it first needs it.
-    _dir = None
-    _process = None
-    _cache = None
-    _lru = None
-
     def configure(self):
         """Makes the directory and its folders, and tries whether it can be used.
 
@@ -52,7 +50,7 @@ class Driver(base.Driver):
         """
         self.set_paths()
         self._dir = os.path.abspath(self.base_dir)
-        self._process = None
+        self._forget()
         try:
             cache = icewell.Cache(self._dir, soft_limit=True)
             _check_origin(cache)
@@ -63,25 +61,35 @@ class Driver(base.Driver):
             LOG.error("The image cache cannot be used: %s", reason)
             raise exception.BadDriverConfiguration(driver_name="xattr", reason=reason) from error
 
-    @property
-    def cache(self):
-        """This process's :class:`icewell.Cache`."""
-        if self._process != os.getpid():
-            cache = icewell.Cache(self._dir, soft_limit=True)
-            # The process last: another thread that sees it finds the others.
-            self._cache, self._lru, self._process = cache, cache.lru(), os.getpid()
-        return self._cache
+    # A WSGI server forks after it has configured Glance, and some close what they do not know: so nothing stays open
+    # after `configure`, and each process opens the directory when it first needs it. Python comes here for attributes
+    # that are not there yet, so that this costs nothing later.
+
+    def __getattr__(self, name):
+        if name == "_cache":
+            self._cache = icewell.Cache(self._dir, soft_limit=True)
+            _OPEN.add(self)
+            return self._cache
+        if name == "_lru":
+            self._lru = self._cache.lru()
+            return self._lru
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+
+    def _forget(self):
+        """Lets go of what this process, or the one it was forked from, has opened."""
+        self.__dict__.pop("_lru", None)
+        self.__dict__.pop("_cache", None)
 
     # What is there.
 
     def get_cache_size(self):
-        """The sum of the sizes of the cached images in bytes."""
-        return self.cache.usage().size
+        """The sum of the sizes of the files in the directory in bytes."""
+        return self._cache.disk_usage().size
 
     def get_hit_count(self, image_id):
         """How often the image was read from the cache; 0 if it is not cached."""
         try:
-            return self.cache.hits(str(image_id))
+            return self._cache.hits(str(image_id))
         except ValueError:
             return 0
 
@@ -90,19 +98,19 @@ class Driver(base.Driver):
         (whole seconds since the epoch) and ``size``."""
         return [
             {
-                "image_id": image.id,
-                "hits": image.hits,
-                "last_modified": image.last_modified_ns // SECOND,
-                "last_accessed": image.last_accessed_ns // SECOND,
-                "size": image.size,
+                "image_id": image_id,
+                "hits": hits,
+                "last_modified": modified // SECOND,
+                "last_accessed": accessed // SECOND,
+                "size": size,
             }
-            for image in self.cache.summaries()
+            for image_id, size, hits, modified, accessed in self._cache.summaries()
         ]
 
     def is_cached(self, image_id):
         """Whether the image is cached. A disk that cannot tell is as good as none: the store is asked instead."""
         try:
-            return self.cache.is_cached(str(image_id))
+            return self._cache.is_cached(str(image_id))
         except ValueError:
             return False
         except OSError as error:
@@ -112,7 +120,7 @@ class Driver(base.Driver):
     def is_cacheable(self, image_id):
         """Whether the image is neither cached nor being cached."""
         try:
-            return self.cache.is_cacheable(str(image_id))
+            return self._cache.is_cacheable(str(image_id))
         except ValueError:
             return False
         except OSError as error:
@@ -122,7 +130,7 @@ class Driver(base.Driver):
     def is_being_cached(self, image_id):
         """Whether somebody is filling the image."""
         try:
-            return self.cache.is_being_cached(str(image_id))
+            return self._cache.is_being_cached(str(image_id))
         except ValueError:
             return False
 
@@ -131,7 +139,7 @@ class Driver(base.Driver):
 
         :raises FileNotFoundError: it is not cached.
         """
-        with self.cache.read(str(image_id)) as reader:
+        with self._cache.read(str(image_id)) as reader:
             return reader.image.size
 
     def get_image_filepath(self, image_id, cache_status="active"):
@@ -144,8 +152,7 @@ class Driver(base.Driver):
 
     def get_least_recently_accessed(self):
         """ID and size of the image to be pruned next; None if there is none that may be."""
-        # First the cache: it makes the other in this process.
-        return self.cache and self._lru.least()
+        return self._lru.least()
 
     # In and out.
 
@@ -167,27 +174,27 @@ class Driver(base.Driver):
     def delete_cached_image(self, image_id):
         """Removes a cached image, if it is there."""
         try:
-            self.cache.remove(str(image_id))
+            self._cache.remove(str(image_id))
         except ValueError:
             LOG.debug("There is no cached image '%s' to remove", image_id)
 
     def delete_all_cached_images(self):
         """Removes all cached images, pinned ones too; how many."""
-        return self.cache.remove_all(pinned_too=True)
+        return self._cache.remove_all(pinned_too=True)
 
     # The queue.
 
     def is_queued(self, image_id):
         """Whether the image is queued."""
         try:
-            return self.cache.is_queued(str(image_id))
+            return self._cache.is_queued(str(image_id))
         except ValueError:
             return False
 
     def queue_image(self, image_id):
         """Queues an image to be fetched; whether it was not cached, being cached or queued before."""
         try:
-            queued = self.cache.queue(str(image_id))
+            queued = self._cache.queue(str(image_id))
         except ValueError as error:
             LOG.warning("Image not queued: %s", error)
             return False
@@ -197,30 +204,30 @@ class Driver(base.Driver):
 
     def get_queued_images(self):
         """The IDs of the queued images, first come first."""
-        return self.cache.queued()
+        return self._cache.queued()
 
     def delete_queued_image(self, image_id):
         """Takes an image off the queue, if it is on it."""
         try:
-            self.cache.unqueue(str(image_id))
+            self._cache.unqueue(str(image_id))
         except ValueError:
             LOG.debug("There is no queued image '%s' to remove", image_id)
 
     def delete_all_queued_images(self):
         """Empties the queue; how many images were on it."""
-        return self.cache.unqueue_all()
+        return self._cache.unqueue_all()
 
     # Tidying.
 
     def reap_invalid(self, grace=None):
         """Removes failed fills older than so many seconds, or all of them; how many."""
-        reaped = self.cache.reap_invalid(max(grace or 0, 0))
+        reaped = self._cache.reap_invalid(max(grace or 0, 0))
         LOG.info("Reaped %d failed fills", reaped)
         return reaped
 
     def reap_stalled(self, grace=None):
         """Removes fills that stood still for so many seconds, or for any time; how many. Never one that is alive."""
-        reaped = self.cache.reap_stalled(max(grace or 0, 0))
+        reaped = self._cache.reap_stalled(max(grace or 0, 0))
         LOG.info("Reaped %d stalled fills", reaped)
         return reaped
 
@@ -228,6 +235,15 @@ class Driver(base.Driver):
         """Removes all failed fills, and those that stood still for ``image_cache_stall_time`` or the time given."""
         self.reap_invalid()
         self.reap_stalled(CONF.image_cache_stall_time if stall_time is None else stall_time)
+
+
+def _forget_after_fork():
+    for driver in list(_OPEN):
+        driver._forget()
+    _OPEN.clear()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
 
 
 def _check_origin(cache):
@@ -247,7 +263,7 @@ class _Fill:
         self._image_id = image_id
 
     def __enter__(self):
-        self._writer = self._driver.cache.write(str(self._image_id))
+        self._writer = self._driver._cache.write(str(self._image_id))
         return self._writer
 
     def __exit__(self, kind, error, traceback):
@@ -264,7 +280,7 @@ class _Read:
         self._image_id = image_id
 
     def __enter__(self):
-        self._reader = self._driver.cache.read(str(self._image_id))
+        self._reader = self._driver._cache.read(str(self._image_id))
         # One of Python's own files, for whoever wants lines, or a descriptor to send from.
         self._file = open(self._reader.fileno(), "rb", closefd=False)
         return self._file
