@@ -68,9 +68,18 @@ def glance_database(tmp_path_factory):
     return GlanceServer.make_database(tmp_path_factory.mktemp("database"))
 
 
+@pytest.fixture(scope="module")
+def glance_server(tmp_path_factory, glance_database):
+    """A real Glance for those tests that need nothing special of it: to start one takes seconds."""
+    server = GlanceServer(tmp_path_factory.mktemp("server") / "glance", glance_database)
+    server.start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def serve_glance(tmp_path, glance_database):
-    """Starts a real Glance. What it says is shown where the test fails."""
+    """Starts a real Glance with options of its own. What it says is shown where the test fails."""
     servers = []
 
     def serve(**options):

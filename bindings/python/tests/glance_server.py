@@ -88,7 +88,7 @@ class GlanceServer:
     def start(self):
         log = open(self.base / "log", "wb")
         self._process = subprocess.Popen(
-            [BIN / "gunicorn", "--bind", "127.0.0.1:0", "--timeout", "120", *self._arguments],
+            [BIN / "gunicorn", "--bind", "127.0.0.1:0", "--timeout", "120", "--graceful-timeout", "2", *self._arguments],
             env=os.environ | {"OS_GLANCE_CONFIG_DIR": str(self.base), "NO_PROXY": "*"},
             stdout=log,
             stderr=log,
@@ -113,6 +113,10 @@ class GlanceServer:
         """Kills its workers as a crash would; others take their place."""
         for worker in self.workers():
             os.kill(worker, signal.SIGKILL)
+
+    def serve_by(self, application):
+        """Names another application for the next start."""
+        self._arguments[-1] = application
 
     def stop(self):
         self._process.terminate()
