@@ -5,6 +5,7 @@ import inspect
 import io
 import multiprocessing
 import os
+import subprocess
 import sys
 import threading
 
@@ -234,6 +235,21 @@ def test_a_newer_format_is_refused(directory, glance_conf, cache):
     os.setxattr(directory, "user.icewell.version", b"999")
     with pytest.raises(exception.BadDriverConfiguration, match="999"):
         Driver().configure()
+
+
+def test_without_extended_attributes(glance_conf, tmp_path):
+    folder = tmp_path / "ramfs"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "ramfs", "icewell-test", folder], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("only root can mount a file system that keeps no tags")
+    try:
+        glance_conf(image_cache_dir=str(folder / "cache"))
+        with pytest.raises(exception.BadDriverConfiguration, match="user_xattr"):
+            Driver().configure()
+        assert not (folder / "cache" / "checkme").exists()
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 def test_without_a_directory(glance_conf):
