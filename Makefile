@@ -4,10 +4,10 @@ CARGO ?= cargo
 export ICEWELL_TEST_IMAGES := $(CURDIR)/target/images
 GLANCE_TESTS := target/glance-bed-venv/bin/python -m pytest -q -c tests/glance/pytest.ini
 
-.PHONY: help check test test-glance glance-facts bench docs images clean
+.PHONY: help check test test-glance glance-facts test-python bench bench-driver docs wheel images clean
 
 help: ## print this list (the default)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 check: ## everything short of running: format, lints, layers, licences, API documents
 	$(CARGO) fmt --all --check
@@ -31,12 +31,23 @@ glance-facts: ## measure again what tests/glance/FACTS.md says of Glance itself
 	scripts/glance-bed.sh
 	$(GLANCE_TESTS) tests/glance
 
+test-python: wheel ## test the Python package and the driver inside a real Glance, in a venv under target/
+	scripts/glance-venv.sh target/glance-venv
+	target/glance-venv/bin/python -B -m pytest -q -W ignore bindings/python
+
 images:
 	scripts/setup.sh
 	scripts/images.sh "$(ICEWELL_TEST_IMAGES)"
 
 bench: ## time the library: listing and pruning by number of entries, throughput of fills and hits
 	$(CARGO) bench -p icewell
+
+bench-driver: wheel ## time the driver inside Glance beside Glance's own: minutes, for Glance's own prune is quadratic
+	scripts/glance-venv.sh target/glance-venv
+	target/glance-venv/bin/python -B -W ignore bindings/python/bench/driver.py
+
+wheel: ## build the Python package, into target/wheels
+	scripts/wheel.sh
 
 docs: ## API documents, man pages and shell completions, under target/
 	scripts/docs.sh

@@ -12,7 +12,7 @@ packages=(
     curl            # clients and origins as people have them
     nginx-light
     python3
-    python3-venv
+    python3-venv    # where Glance is installed for the tests of the driver
     man-db          # reads our man pages
     grub-rescue-pc  # real bootable images
     ipxe

@@ -11,21 +11,22 @@ use crate::attrs::{self, Metadata, Tagged};
 use crate::binding::Adoption;
 use crate::clean::Cleaned;
 use crate::copy::Copied;
-use crate::entry::{Image, Incomplete, Invalid};
+use crate::entry::{Image, Incomplete, Invalid, Summary};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
 use crate::layout::tag;
+use crate::lru::Lru;
 use crate::observer::Observer;
 use crate::prune::{Mode, Pruned};
 use crate::queue::Queued;
 use crate::reader::Reader;
-use crate::space::{Limit, Space, Usage};
+use crate::space::{Enforcement, Limit, Space, Usage};
 use crate::sys;
 use crate::time::{Clock, SystemClock};
 use crate::verify::Verdict;
 use crate::writer::Writer;
-use crate::{binding, clean, copy, entry, prune, queue, space, verify};
+use crate::{binding, clean, copy, entry, prune, queue, scan, space, verify};
 
 /// A cache directory, open for use by any number of threads; other processes, and a Glance with its `xattr` driver,
 /// may use it at the same time. Clones share what is open.
@@ -35,6 +36,7 @@ use crate::{binding, clean, copy, entry, prune, queue, space, verify};
 pub struct Cache {
     folders: Arc<Folders>,
     clock: Arc<dyn Clock>,
+    enforcement: Enforcement,
 }
 
 /// An image and the bytes it takes, as far as one look at its file tells.
@@ -73,7 +75,18 @@ impl Cache {
 
     /// As [`open`](Cache::open), with a clock other than the machine's.
     pub fn open_with_clock(dir: impl AsRef<Path>, clock: Arc<dyn Clock>) -> Result<Self> {
-        Ok(Cache { folders: Arc::new(Folders::open(dir.as_ref())?), clock })
+        Ok(Cache { folders: Arc::new(Folders::open(dir.as_ref())?), clock, enforcement: Enforcement::Hard })
+    }
+
+    /// The same cache for somebody who keeps a limit of his own, by pruning from time to time: fills made through it ask
+    /// for no room under the limit and remove nothing for it. They still count for everybody else.
+    ///
+    /// This is for the driver inside Glance, whose limit is a soft one. A file system that is full is dealt with all
+    /// the same.
+    #[must_use]
+    pub fn with_soft_limit(mut self) -> Self {
+        self.enforcement = Enforcement::Soft;
+        self
     }
 
     /// The path it was opened by.
@@ -95,6 +108,14 @@ impl Cache {
         Ok(images)
     }
 
+    /// As [`images`](Cache::images), but only what a Glance lists of each: a few calls to the system for each image
+    /// instead of a dozen.
+    pub fn summaries(&self) -> Result<Vec<Summary>> {
+        let mut summaries = entry::cached_at_once(&self.folders, |id, stat| Summary::read(&self.folders, id, stat))?;
+        summaries.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(summaries)
+    }
+
     /// The cached image `id`; none if it is not cached.
     pub fn image(&self, id: &ImageId) -> Result<Option<Image>> {
         match self.read(id) {
@@ -109,6 +130,16 @@ impl Cache {
         let mut usage = Usage::default();
         for image in entry::cached(&self.folders)? {
             usage.add(&image?.1);
+        }
+        Ok(usage)
+    }
+
+    /// As [`usage`](Cache::usage), but by name alone, with no look at the tags: half the work, and a file that only bears
+    /// the name of an image counts, too.
+    pub fn disk_usage(&self) -> Result<Usage> {
+        let mut usage = Usage::default();
+        for stat in scan::at_once(&self.folders.root, |found| Ok(Some(found.stat)))? {
+            usage.add(&stat);
         }
         Ok(usage)
     }
@@ -142,12 +173,17 @@ impl Cache {
         let mut least: Option<(std::time::SystemTime, LeastRecent)> = None;
         for image in entry::cached(&self.folders)? {
             let (id, stat) = image?;
-            let used = Tagged::Name(&self.folders.root, OsStr::new(id.as_str())).last_accessed(stat.accessed);
+            let used = Tagged::Name(&self.folders.root, OsStr::new(id.as_str())).last_accessed(&stat);
             if least.as_ref().is_none_or(|(first, least)| (used, &id) < (*first, &least.id)) {
                 least = Some((used, LeastRecent { id, size: stat.size }));
             }
         }
         Ok(least.map(|(_, least)| least))
+    }
+
+    /// The order in which images would be pruned, for whoever removes them one by one.
+    pub fn lru(&self) -> Lru {
+        Lru::new(self.folders.clone())
     }
 
     // Images in and out.
@@ -168,7 +204,7 @@ impl Cache {
     /// [`ErrorKind::AlreadyCached`]; [`ErrorKind::InProgress`] where somebody else fills it, here, in another process, or
     /// in a Glance.
     pub fn write(&self, id: &ImageId) -> Result<Writer> {
-        Writer::claim(self.folders.clone(), self.clock.clone(), id)
+        Writer::claim(self.folders.clone(), self.clock.clone(), self.enforcement, id)
     }
 
     /// Watches a fill that another process, or another thread, has begun; none where no Icewell that is alive has.

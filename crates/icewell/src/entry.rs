@@ -14,7 +14,7 @@ use crate::folders::Folders;
 use crate::image_id::ImageId;
 use crate::layout::tag;
 use crate::mark::Mark;
-use crate::scan;
+use crate::scan::{self, Found};
 use crate::sys::{self, Kind, Stat};
 
 /// A cached image, as its file and its tags describe it.
@@ -50,13 +50,37 @@ impl Image {
             allocated: stat.allocated,
             hits: tags.hits(),
             last_modified: stat.modified,
-            last_accessed: tags.last_accessed(stat.accessed),
+            last_accessed: tags.last_accessed(stat),
             pinned: tags.has(tag::PINNED),
             digest: tags.digest(tag::DIGEST),
             computed_digest: tags.digest(tag::COMPUTED_DIGEST),
             metadata: tags.metadata(),
             id,
         }
+    }
+}
+
+/// A cached image, as a Glance lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Its ID, the file's name.
+    pub id: ImageId,
+    /// Its size in bytes.
+    pub size: u64,
+    /// How often it was read.
+    pub hits: u64,
+    /// When its bytes were last written.
+    pub last_modified: SystemTime,
+    /// When it was last read, or else committed.
+    pub last_accessed: SystemTime,
+}
+
+impl Summary {
+    pub(crate) fn read(folders: &Folders, id: ImageId, stat: &Stat) -> Self {
+        let tags = Tagged::Name(&folders.root, OsStr::new(id.as_str()));
+        let (hits, last_accessed) = (tags.hits(), tags.last_accessed(stat));
+        Summary { size: stat.size, hits, last_modified: stat.modified, last_accessed, id }
     }
 }
 
@@ -100,6 +124,14 @@ pub(crate) fn cached(folders: &Folders) -> Result<impl Iterator<Item = Result<(I
         },
         Err(error) => Some(Err(error)),
     }))
+}
+
+/// What `tell` says of each cached image, in one pass on several threads, in no order.
+pub(crate) fn cached_at_once<T: Send>(folders: &Folders, tell: impl Fn(ImageId, &Stat) -> T + Sync) -> Result<Vec<T>> {
+    scan::at_once(&folders.root, |found| {
+        let Found { id: Some(id), stat, .. } = found else { return Ok(None) };
+        Ok(bears_its_name(folders, &id)?.then(|| tell(id, &stat)))
+    })
 }
 
 /// Who fills, or filled, an incomplete image.

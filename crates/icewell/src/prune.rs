@@ -63,7 +63,7 @@ pub(crate) fn prune(folders: &Folders, limit: Limit, mode: Mode) -> Result<Prune
         let (id, stat) = image?;
         let bytes = limit.count.of(&stat);
         total = total.saturating_add(bytes);
-        let last_used = Tagged::Name(&folders.root, id.as_str().as_ref()).last_accessed(stat.accessed);
+        let last_used = Tagged::Name(&folders.root, id.as_str().as_ref()).last_accessed(&stat);
         let image = PrunedImage { id, size: stat.size, last_accessed: last_used };
         candidates.push(Candidate { what: ByName(image), class: Class::Cached, bytes, last_used });
     }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::attrs::{Identity, Tagged};
 use crate::entry::{self, Image};
@@ -11,7 +11,7 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
 use crate::layout::tag;
-use crate::sys::{self, SetTime};
+use crate::sys::{self, SetTime, Stat};
 use crate::time::{self, Clock};
 
 /// A cached image, open for reading.
@@ -22,7 +22,11 @@ use crate::time::{self, Clock};
 pub struct Reader {
     folders: Arc<Folders>,
     clock: Arc<dyn Clock>,
-    image: Image,
+    id: ImageId,
+    /// As it was when it was opened.
+    stat: Stat,
+    /// Read when it is first asked for: its tags are a dozen calls to the system, and a plain hit needs none of them.
+    image: OnceLock<Image>,
     file: File,
     /// Held while a hit is counted: threads that share this reader share its open file description, and with it the
     /// lock that keeps others out.
@@ -42,13 +46,13 @@ impl Reader {
             Identity::Untagged if !entry::is_unsettled(&file, &stat, clock.now()) => {}
             Identity::Untagged | Identity::Another | Identity::Claim => return Err(not_cached()),
         }
-        let image = Image::read(id.clone(), &stat, &tags);
-        Ok(Reader { folders, clock, image, file, counting: Mutex::new(()) })
+        let (id, image) = (id.clone(), OnceLock::new());
+        Ok(Reader { folders, clock, id, stat, image, file, counting: Mutex::new(()) })
     }
 
-    /// What was known of the image when it was opened.
+    /// What is known of the image, as of the first time this is asked; size and times as of when it was opened.
     pub fn image(&self) -> &Image {
-        &self.image
+        self.image.get_or_init(|| Image::read(self.id.clone(), &self.stat, &Tagged::File(&self.file)))
     }
 
     /// The open file, for whoever reads by the system's own means. It is open for reading only.
@@ -92,7 +96,7 @@ impl Reader {
     }
 
     fn path(&self) -> std::path::PathBuf {
-        self.folders.root.path_of(self.image.id.as_str())
+        self.folders.root.path_of(self.id.as_str())
     }
 }
 

@@ -1,6 +1,9 @@
 //! One pass over a folder.
 
 use std::ffi::OsString;
+use std::panic::resume_unwind;
+use std::sync::OnceLock;
+use std::thread;
 
 use crate::error::{Context, Result};
 use crate::image_id::ImageId;
@@ -14,20 +17,57 @@ pub(crate) struct Found {
     pub(crate) stat: Stat,
 }
 
+/// Below this many names to each thread, starting one costs more than it saves.
+const NAMES_PER_THREAD: usize = 500;
+const MOST_THREADS: usize = 4;
+
 /// The regular files of a folder. Files that vanish during the pass are skipped; nothing else is followed or opened.
 pub(crate) fn files(dir: &Dir) -> Result<impl Iterator<Item = Result<Found>>> {
     let path = || dir.path().to_owned();
     let names = sys::names(dir).context("list", path)?;
-    Ok(names.filter_map(move |name| {
-        let found = name.context("list", path).and_then(|name| {
-            let stat = dir.stat(&name).context("look at", || dir.path().join(&name))?;
-            Ok(stat.filter(|stat| stat.kind == Kind::File).map(|stat| {
-                let id = ImageId::from_file_name(&name);
-                Found { name, id, stat }
-            }))
-        });
-        found.transpose()
+    Ok(names.filter_map(move |name| name.context("list", path).and_then(|name| look_at(dir, name)).transpose()))
+}
+
+fn look_at(dir: &Dir, name: OsString) -> Result<Option<Found>> {
+    let stat = dir.stat(&name).context("look at", || dir.path().join(&name))?;
+    Ok(stat.filter(|stat| stat.kind == Kind::File).map(|stat| {
+        let id = ImageId::from_file_name(&name);
+        Found { name, id, stat }
     }))
+}
+
+/// What `tell` says of the regular files of a folder, in no order. Where there are many, several threads look at them:
+/// nearly all of a pass is the system's work, and none of that needs to wait for the rest.
+pub(crate) fn at_once<T: Send>(dir: &Dir, tell: impl Fn(Found) -> Result<Option<T>> + Sync) -> Result<Vec<T>> {
+    let path = || dir.path().to_owned();
+    let names: Result<Vec<OsString>> =
+        sys::names(dir).context("list", path)?.map(|n| n.context("list", path)).collect();
+    let mut names = names?;
+    let look = |names: Vec<OsString>| -> Result<Vec<T>> {
+        let found = names.into_iter().map(|name| look_at(dir, name)?.map_or(Ok(None), &tell));
+        found.filter_map(Result::transpose).collect()
+    };
+    let threads = threads().min(names.len() / NAMES_PER_THREAD).max(1);
+    let share = names.len().div_ceil(threads);
+    let mut shares: Vec<_> = (1..threads).map(|_| names.split_off(names.len().saturating_sub(share))).collect();
+    shares.retain(|share| !share.is_empty());
+    thread::scope(|scope| {
+        let others: Vec<_> = shares.into_iter().map(|names| scope.spawn(|| look(names))).collect();
+        let mut told = look(names);
+        for other in others {
+            let other = other.join().unwrap_or_else(|panic| resume_unwind(panic));
+            if let Ok(told) = &mut told {
+                told.extend(other?);
+            }
+        }
+        told
+    })
+}
+
+/// How many threads a pass may take. Asked once: the answer costs as much as a look at a dozen files.
+fn threads() -> usize {
+    static THREADS: OnceLock<usize> = OnceLock::new();
+    *THREADS.get_or_init(|| thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS))
 }
 
 /// The regular files of a folder whose names are image IDs.

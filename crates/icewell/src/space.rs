@@ -61,6 +61,15 @@ impl Default for Limit {
     }
 }
 
+/// Whether fills keep within the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Enforcement {
+    /// Room is made before a fill grows, or it fails.
+    Hard,
+    /// Somebody prunes from time to time.
+    Soft,
+}
+
 /// The limit in force: the one kept on DIR, or else the default.
 pub(crate) fn limit(folders: &Folders) -> Result<Limit> {
     let default = Limit::default();
@@ -182,11 +191,15 @@ pub(crate) fn space(folders: &Folders) -> Result<Space> {
 /// [`ErrorKind::NoRoom`] where even removing everything that may be removed is not enough; then nothing was.
 pub(crate) fn reserve(
     folders: &Folders,
+    enforcement: Enforcement,
     id: &ImageId,
     reserved: u64,
     size: u64,
     record: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
+    if enforcement == Enforcement::Soft {
+        return record();
+    }
     let _held = lock::space(folders)?;
     let limit = limit(folders)?;
     // Also where the fill does not grow: the limit may have been lowered since it began.
@@ -277,7 +290,7 @@ fn candidates(
             Folder::Fills | Folder::Incomplete => continue,
         };
         let tags = Tagged::Name(&folders.root, OsStr::new(id.as_str()));
-        let last_used = if class == Class::Cached { tags.last_accessed(stat.accessed) } else { stat.modified };
+        let last_used = if class == Class::Cached { tags.last_accessed(&stat) } else { stat.modified };
         let bytes = if folder == Folder::Fills { stat.size.max(count.of(&stat)) } else { count.of(&stat) };
         candidates.push(Candidate { what: Item { name, folder }, class, bytes, last_used });
     }

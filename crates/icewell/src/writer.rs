@@ -18,6 +18,7 @@ use crate::layout::tag;
 use crate::leftover::{Leftover, Resumable, hash_prefix};
 use crate::mark::Mark;
 use crate::publish::{self, Commit};
+use crate::space::Enforcement;
 use crate::time::Clock;
 use crate::{lock, queue, space, sys};
 
@@ -52,6 +53,7 @@ pub struct Announced {
 pub struct Writer {
     folders: Arc<Folders>,
     clock: Arc<dyn Clock>,
+    enforcement: Enforcement,
     id: ImageId,
     claimed: Claimed,
     stage: Stage,
@@ -78,7 +80,12 @@ enum Stage {
 }
 
 impl Writer {
-    pub(crate) fn claim(folders: Arc<Folders>, clock: Arc<dyn Clock>, id: &ImageId) -> Result<Self> {
+    pub(crate) fn claim(
+        folders: Arc<Folders>,
+        clock: Arc<dyn Clock>,
+        enforcement: Enforcement,
+        id: &ImageId,
+    ) -> Result<Self> {
         let claimed = claim::claim(&folders, id, clock.now())?;
         let leftover = Leftover::find(&claimed.bytes);
         if leftover.is_some() {
@@ -88,6 +95,7 @@ impl Writer {
         Ok(Writer {
             folders,
             clock,
+            enforcement,
             id: id.clone(),
             claimed,
             stage: Stage::Claimed,
@@ -275,7 +283,7 @@ impl Writer {
 
     fn reserve(&mut self, size: u64) -> Result<()> {
         let (folders, id, reserved) = (self.folders.clone(), self.id.clone(), self.mark.reserved);
-        space::reserve(&folders, &id, reserved, size, || {
+        space::reserve(&folders, self.enforcement, &id, reserved, size, || {
             self.mark.reserved = size;
             self.store_mark()
         })

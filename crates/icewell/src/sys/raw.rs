@@ -1,10 +1,11 @@
 //! System calls that no crate wraps: open-file-description locks, leases, `getxattrat`.
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::path::Arg;
 
 fn whole_file(kind: libc::c_int) -> libc::flock {
     libc::flock {
@@ -87,13 +88,16 @@ static NO_GETXATTRAT: AtomicBool = AtomicBool::new(false);
 
 /// Reads an extended attribute of a name in a folder without opening the file: its length, or the system's error.
 /// None where the kernel does not know the call.
-pub(super) fn getxattrat(dir: BorrowedFd<'_>, name: &OsStr, key: &CStr, value: &mut [u8]) -> Option<io::Result<usize>> {
+pub(super) fn getxattrat(dir: BorrowedFd<'_>, name: &OsStr, key: &str, value: &mut [u8]) -> Option<io::Result<usize>> {
     if NO_GETXATTRAT.load(Ordering::Relaxed) {
         return None;
     }
-    let Ok(name) = CString::new(name.as_bytes()) else {
-        return Some(Err(io::ErrorKind::InvalidInput.into()));
-    };
+    // Both with their NUL on the stack: a pass over many images comes here for each.
+    let called = name.into_with_c_str(|name| key.into_with_c_str(|key| Ok(call_getxattrat(dir, name, key, value))));
+    called.unwrap_or_else(|refused| Some(Err(refused.into())))
+}
+
+fn call_getxattrat(dir: BorrowedFd<'_>, name: &CStr, key: &CStr, value: &mut [u8]) -> Option<io::Result<usize>> {
     let mut args =
         XattrArgs { value: value.as_mut_ptr() as u64, size: value.len().try_into().unwrap_or(u32::MAX), flags: 0 };
     // SAFETY: `name` and `key` end with NUL and live through the call; `args` is a whole `struct xattr_args` that names

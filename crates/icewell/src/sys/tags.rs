@@ -1,6 +1,6 @@
 //! Extended attributes.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd;
 
@@ -11,6 +11,9 @@ use super::{Dir, raw};
 
 /// The longest value that is read: `user.*` values of ext4 fit a 4 KiB block, and no tag of ours is longer elsewhere.
 const MAX_VALUE: usize = 4096;
+
+/// What nearly every value fits: passes over many images read so much first.
+const SHORT_VALUE: usize = 256;
 
 /// The value of a tag of an open file; none if it has no such tag. One longer than 4 KiB is `ERANGE`.
 pub(crate) fn get_tag<Fd: AsFd>(fd: Fd, key: &str) -> io::Result<Option<Vec<u8>>> {
@@ -24,9 +27,15 @@ pub(crate) fn get_tag<Fd: AsFd>(fd: Fd, key: &str) -> io::Result<Option<Vec<u8>>
 
 /// The value of a tag of a name in a folder; none if there is no such name, no such tag, or no regular file.
 pub(crate) fn get_tag_at(dir: &Dir, name: &OsStr, key: &str) -> io::Result<Option<Vec<u8>>> {
-    let mut value = [0; MAX_VALUE];
-    let Ok(c_key) = CString::new(key) else { return Err(io::ErrorKind::InvalidInput.into()) };
-    match raw::getxattrat(dir.as_fd(), name, &c_key, &mut value) {
+    match get_tag_at_up_to::<SHORT_VALUE>(dir, name, key) {
+        Err(error) if error.raw_os_error() == Some(libc::ERANGE) => get_tag_at_up_to::<MAX_VALUE>(dir, name, key),
+        other => other,
+    }
+}
+
+fn get_tag_at_up_to<const LENGTH: usize>(dir: &Dir, name: &OsStr, key: &str) -> io::Result<Option<Vec<u8>>> {
+    let mut value = [0; LENGTH];
+    match raw::getxattrat(dir.as_fd(), name, key, &mut value) {
         Some(Ok(length)) => return Ok(Some(value[..length].to_vec())),
         Some(Err(error)) => {
             let missing = [libc::ENODATA, libc::ENOENT].map(Some).contains(&error.raw_os_error());

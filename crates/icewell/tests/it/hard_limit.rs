@@ -182,3 +182,20 @@ fn allocated_bytes_are_counted_where_asked_for() {
     own.enforce_limit().unwrap();
     assert_eq!(listed(&own), ["c"]);
 }
+
+#[test]
+fn a_soft_limit_stops_no_fill_and_costs_no_image() {
+    let own = own();
+    own.set_limit(limit(2 * MB)).unwrap();
+    put(&own, "old", &noise(1, 1 << 20));
+    let soft = own.clone().with_soft_limit();
+    put(&soft, "new", &noise(2, 5 << 20));
+    let mut unsized_fill = soft.write(&id("unsized")).unwrap();
+    unsized_fill.write(&noise(3, 3 << 20)).unwrap();
+    unsized_fill.commit().unwrap();
+    assert_eq!(listed(&own), ["new", "old", "unsized"]);
+    // What lies there beyond the limit counts for everybody else.
+    let mut hard = own.write(&id("next")).unwrap();
+    hard.start(announced(1 << 20)).unwrap();
+    assert!(!listed(&own).contains(&"old".into()));
+}
