@@ -18,9 +18,8 @@ check: ## everything short of running: format, lints, layers, licences, API docu
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --workspace
 
 # The dev profile builds the command that the tests run, too; its dependencies (digests!) are optimised in Cargo.toml.
-test: images ## install what the tests need (as root, once), make test images, run every test
+test: images ## install what the tests need (as root, once), make test images, run every test of the crates
 	$(CARGO) test --workspace --no-fail-fast
-	$(MAKE) test-glance
 
 test-glance: ## test the daemon in front of a real Keystone and Glance, from a cached venv
 	$(CARGO) build
