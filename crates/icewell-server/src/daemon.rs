@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use icewell::{Cache, ImageId};
+use tokio::sync::Notify;
 
 use crate::fill::Fills;
 use crate::origin::Origin;
@@ -29,6 +30,8 @@ pub(crate) struct Daemon {
     pub(crate) counters: Counters,
     pub(crate) oversized: Oversized,
     pub(crate) permits: Permits,
+    /// Notified when something was queued, so that it is fetched at once.
+    pub(crate) queue_changed: Notify,
 }
 
 impl Daemon {
@@ -42,6 +45,7 @@ impl Daemon {
             counters: Counters::default(),
             oversized: Oversized::default(),
             permits: Permits::new(auth_ttl),
+            queue_changed: Notify::new(),
         })
     }
 }

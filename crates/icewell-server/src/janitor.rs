@@ -74,7 +74,11 @@ struct Waiting {
 async fn work_off_queue(daemon: Arc<Daemon>, mut stop: watch::Receiver<bool>) {
     let mut running = tokio::task::JoinSet::new();
     let mut waiting: HashMap<ImageId, Waiting> = HashMap::new();
-    while pause(&mut stop, QUEUE_EVERY).await {
+    loop {
+        tokio::select! {
+            going_on = pause(&mut stop, QUEUE_EVERY) => if !going_on { return },
+            () = daemon.queue_changed.notified() => {}
+        }
         while let Some(Ok((id, fetched))) = running.try_join_next() {
             if fetched {
                 waiting.remove(&id);
