@@ -12,6 +12,7 @@
 mod config;
 mod error;
 mod server;
+mod tls;
 
 mod daemon;
 mod get_image;

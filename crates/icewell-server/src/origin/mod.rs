@@ -3,9 +3,11 @@
 //! Every origin answers like an HTTP server, a folder too: so the rest of the daemon knows one kind of answer. An
 //! object store will be one more variant of [`Origin`].
 
+mod client;
 mod folder;
 mod glance;
 mod http;
+mod upload;
 
 use std::fmt;
 use std::path::PathBuf;
