@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::fixture::{Ask, Daemon, Image, Origin, bytes_of, until};
+use crate::fixture::{Ask, Daemon, Image, Origin, Reply, bytes_of, until};
 
 #[test]
 fn a_fresh_image_is_sent_without_a_question() {
@@ -187,4 +187,38 @@ fn credentials_stay_here() {
         assert_eq!(seen.header("accept-encoding"), Some("identity"));
     }
     assert!(daemon.logged("secret").is_empty());
+}
+
+/// What a stale image's next reader gets while the origin answers so.
+fn stale_while(args: &[&str], failure: fn() -> Reply) -> crate::fixture::Response {
+    let image = Image::new(20, 10_000).always_stale();
+    let origin = Origin::of(&image);
+    let daemon = Daemon::with(&origin, args);
+    daemon.get("/a").is(&image.bytes);
+    daemon.idle();
+    origin.now(move |_| failure());
+    let answer = daemon.get("/a");
+    daemon.idle();
+    assert!(daemon.is_cached("a"), "it stays, whatever was answered");
+    answer
+}
+
+#[test]
+fn stale_images_are_sent_while_the_origin_fails_if_that_is_switched_on() {
+    let silent: fn() -> Reply = || Reply { refused: true, ..Reply::status(200) };
+    for failure in [silent, || Reply::text(500, "broken"), || Reply::text(503, "busy")] {
+        let answer = stale_while(&["--serve-stale"], failure);
+        answer.is(&bytes_of(20, 10_000));
+        let status = answer.cache_status();
+        assert!(status.starts_with("icewell; hit; ttl=") && status.ends_with("detail=stale-origin-failed"), "{status}");
+        assert_ne!(stale_while(&[], failure).status, 200);
+    }
+    // A refusal is an answer, and no failure.
+    assert_eq!(stale_while(&["--serve-stale"], || Reply::text(403, "no")).status, 403);
+}
+
+#[test]
+fn an_image_that_is_not_there_has_no_stale_copy() {
+    let origin = Origin::new(|_| Reply::text(500, "broken"));
+    assert_eq!(Daemon::with(&origin, &["--serve-stale"]).get("/a").status, 500);
 }

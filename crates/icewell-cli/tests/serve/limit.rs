@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use crate::fixture::{Ask, Daemon, Image, Origin};
+use crate::fixture::{Ask, Daemon, Gate, Image, Origin, until};
 
 const LIMIT: u64 = 30_000_000;
 
@@ -176,4 +176,29 @@ fn the_least_recently_used_goes_first_and_readers_read_on() {
     let cached: Vec<_> = daemon.ls("").iter().map(|row| row["image_id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(cached, ["a", "d", "e"]);
     reading.finish().is(&image.bytes);
+}
+
+#[test]
+fn more_connections_than_allowed_wait_for_their_turn() {
+    let image = Image::new(9, 5_000_000);
+    let gate = Gate::at(1000);
+    let (told, gated) = (image.clone(), gate.clone());
+    let origin = Origin::new(move |request| told.answer(request).gated(&gated));
+    let daemon = Daemon::with(&origin, &["--max-connections", "2"]);
+    let mut served = [Ask::get("/a").begin(daemon.address), Ask::get("/a").begin(daemon.address)];
+    for download in &mut served {
+        download.read_to(1000);
+    }
+    // A third is taken by the kernel, and by nobody else until one of the two has ended. The admins' listener is apart.
+    let waiting = Ask::get("/b").sent(daemon.address);
+    assert_eq!(Ask::get("/readyz").of(daemon.admin).status, 200);
+    let [first, second] = served;
+    drop(first);
+    until("the one that has gone is noticed", || daemon.metric("icewell_requests_total") >= 1);
+    until("the third is served", || origin.seen().iter().any(|request| request.target == "/b"));
+    let order: Vec<_> = origin.seen().into_iter().map(|request| request.target).collect();
+    assert_eq!(order, ["/a", "/b"]);
+    gate.open();
+    waiting.head().finish().is(&image.bytes);
+    second.finish().is(&image.bytes);
 }

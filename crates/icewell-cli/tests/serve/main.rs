@@ -21,3 +21,7 @@ mod full_disk;
 mod lifecycle;
 mod limit;
 mod one_directory;
+
+mod origin_tls;
+mod proxy;
+mod tls;

@@ -1,6 +1,5 @@
 //! HTTP/1.1 as a client: one request, one answer. Nothing is added to a request but what HTTP itself wants.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
@@ -11,11 +10,11 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 
-use super::upload::Upload;
+use super::connect::Connector;
+use super::upload::Giving;
 use super::{Answer, NoAnswer, Reach};
 use crate::body::empty;
 use crate::daemon::Body;
@@ -31,7 +30,7 @@ const CONTINUE: Duration = Duration::from_secs(1);
 /// A pool of connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    pool: legacy::Client<HttpsConnector<HttpConnector>, Body>,
+    pool: legacy::Client<HttpsConnector<Connector>, Body>,
     /// For connecting, for the answer's beginning, and between two pieces of a body.
     timeout: Duration,
 }
@@ -58,12 +57,11 @@ impl Client {
             .map_err(|error| Error::new("cannot set up the client for the origin").with_source(error))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(reach.timeout));
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(Connector::new(reach.timeout));
         let pool = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
@@ -94,48 +92,50 @@ impl Client {
     }
 
     /// Sends a request with a body that comes from a client. It is sent once: nobody keeps the body.
-    pub(crate) async fn send(&self, mut request: Request<Incoming>, expects: bool) -> Result<Answer, NoAnswer> {
-        let progress = Arc::new(Upload::new(expects));
+    pub(crate) async fn send(&self, request: Request<Incoming>, expects: bool) -> Result<Answer, NoAnswer> {
+        let (head, body) = request.into_parts();
+        // Whatever ends this, the client's body is let go of then.
+        let giving = Giving::new(body, expects);
+        let mut request = Request::from_parts(head, giving.body());
         if expects {
-            let asked = progress.clone();
+            let asked = giving.upload();
             hyper::ext::on_informational(&mut request, move |response| {
                 if response.status() == StatusCode::CONTINUE {
                     asked.go_on();
                 }
             });
         }
-        let request = request.map(|body| progress.body(body));
         let mut sending = self.pool.request(request);
         let begun = Instant::now();
         loop {
-            let wait = match progress.waiting_for_origin() {
+            let wait = match giving.waiting_for_origin() {
                 Some(waited) if waited >= self.timeout => return Err(self.too_slow()),
                 Some(waited) => self.timeout - waited,
                 // For the client: as long as it likes.
                 None => self.timeout,
             };
-            let wait = if progress.is_held() { wait.min(CONTINUE.saturating_sub(begun.elapsed())) } else { wait };
+            let wait = if giving.is_held() { wait.min(CONTINUE.saturating_sub(begun.elapsed())) } else { wait };
             tokio::select! {
                 answered = &mut sending => return match answered {
                     Ok(response) => {
-                        progress.answered(response.status());
-                        Ok(self.answer(response, Some(progress)))
+                        giving.answered(response.status());
+                        Ok(self.answer(response, Some(giving)))
                     }
                     Err(error) => Err(no_answer(&error)),
                 },
                 () = tokio::time::sleep(wait) => {}
             }
             if begun.elapsed() >= CONTINUE {
-                progress.go_on();
+                giving.go_on();
             }
         }
     }
 
-    /// The answer, with its body as a stream. `upload` is told when nobody reads it any more.
-    fn answer(&self, response: ::http::Response<Incoming>, upload: Option<Arc<Upload>>) -> Answer {
+    /// The answer, with its body as a stream. A refused upload is let go of when nobody reads the answer any more.
+    fn answer(&self, response: ::http::Response<Incoming>, upload: Option<Giving>) -> Answer {
         let (head, body) = response.into_parts();
         let framed = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| head.headers.contains_key(name));
-        let reading = Reading { body, upload, timeout: self.timeout };
+        let reading = Reading { body, _upload: upload, timeout: self.timeout };
         let body = stream::try_unfold(reading, |mut reading| async {
             Ok(reading.next().await?.map(|piece| (piece, reading)))
         });
@@ -150,7 +150,7 @@ impl Client {
 /// The body of an answer.
 struct Reading {
     body: Incoming,
-    upload: Option<Arc<Upload>>,
+    _upload: Option<Giving>,
     timeout: Duration,
 }
 
@@ -166,14 +166,6 @@ impl Reading {
             if let Ok(data) = frame.into_data() {
                 return Ok(Some(data));
             }
-        }
-    }
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        if let Some(upload) = &self.upload {
-            upload.answer_ended();
         }
     }
 }

@@ -3,7 +3,7 @@
 use ::http::header::{ACCEPT_ENCODING, HeaderValue, LOCATION, USER_AGENT};
 use ::http::uri::PathAndQuery;
 use ::http::{Request, StatusCode, Uri};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use url::{Position, Url};
 
 use super::client::Client;
@@ -72,6 +72,9 @@ impl Http {
     pub(crate) async fn send(&self, mut request: Request<Incoming>, expects: bool) -> Result<Answer, NoAnswer> {
         let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
         *request.uri_mut() = self.uri(target)?;
+        if request.body().is_end_stream() {
+            return self.client.ask(request.method(), request.uri(), request.headers()).await;
+        }
         self.client.send(request, expects).await
     }
 

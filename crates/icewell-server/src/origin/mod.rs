@@ -4,6 +4,7 @@
 //! object store will be one more variant of [`Origin`].
 
 mod client;
+mod connect;
 mod folder;
 mod glance;
 mod http;
