@@ -10,6 +10,7 @@ packages=(
     e2fsprogs
     xfsprogs
     curl            # clients and origins as people have them
+    openssl         # certificates
     nginx-light
     python3
     python3-venv    # where Glance is installed for the tests of the driver

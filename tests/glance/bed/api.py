@@ -5,6 +5,7 @@
 
 import http.client
 import json
+import ssl
 import urllib.parse
 import uuid
 
@@ -28,10 +29,11 @@ class Response:
 
 
 class Api:
-    """Calls to the image API at `url`, by users of `keystone`."""
+    """Calls to the image API at `url`, by users of `keystone`. `ca` is the file of whom to trust at an https address."""
 
-    def __init__(self, url, keystone):
+    def __init__(self, url, keystone, ca=None):
         self.url = url
+        self.ca = ca
         self.keystone = keystone
 
     def request(self, method, path, user=None, token=None, headers=None, body=None):
@@ -42,7 +44,11 @@ class Api:
         if token:
             headers["X-Auth-Token"] = token
         address = urllib.parse.urlsplit(self.url)
-        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=TIMEOUT)
+        if address.scheme == "https":
+            context = ssl.create_default_context(cafile=self.ca)
+            connection = http.client.HTTPSConnection(address.hostname, address.port, timeout=TIMEOUT, context=context)
+        else:
+            connection = http.client.HTTPConnection(address.hostname, address.port, timeout=TIMEOUT)
         try:
             connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
             chunked = body is not None and not isinstance(body, bytes)

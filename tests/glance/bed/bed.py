@@ -60,6 +60,6 @@ class Bed:
         """The image service's address in the catalogue from now on: a proxy's, say."""
         self.keystone.point("image", url)
 
-    def api(self, url):
-        """The calls of `glance.api`, sent to another address."""
-        return Api(url, self.keystone)
+    def api(self, url, ca=None):
+        """The calls of `glance.api`, sent to another address; `ca` is whom to trust if that is an https one."""
+        return Api(url, self.keystone, ca)

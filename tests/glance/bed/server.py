@@ -6,6 +6,7 @@ import os
 import pathlib
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -16,16 +17,20 @@ PR_SET_PDEATHSIG = 1
 
 
 class Server:
-    """A gunicorn that answers `ready_path` on `url` while it runs. It keeps its port over a restart."""
+    """A gunicorn that answers `ready_path` on `url` while it runs. It keeps its port over a restart.
 
-    def __init__(self, name, application, environ, folder, ready_path, threads=16):
+    `tls` is None or a certificate's file and its key's.
+    """
+
+    def __init__(self, name, application, environ, folder, ready_path, threads=16, tls=None):
         self.name = name
         self.log = pathlib.Path(folder) / f"{name}.log"
         self._ready_path = ready_path
         self._process = None
         self._reserved = _bind(0)
         self.port = self._reserved.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self._tls = tls
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self._config = pathlib.Path(folder) / f"{name}.gunicorn.py"
         # Keystone reads our command line as its own: so gunicorn's is empty.
         self._environ = environment(folder) | {"GUNICORN_CMD_ARGS": f"--config {self._config}"} | environ
@@ -44,7 +49,7 @@ class Server:
             "limit_request_line": 0,
             "control_socket_disable": True,
             "accesslog": "-",
-        }
+        } | (dict(zip(("certfile", "keyfile"), map(str, tls))) if tls else {})
 
     def launch(self):
         """Starts it without waiting, so that others can start meanwhile."""
@@ -70,7 +75,7 @@ class Server:
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise RuntimeError(f"{self.name} ended with {self._process.returncode}:\n{self.log_tail()}")
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=deadline - time.monotonic())
+            connection = self._connection(deadline - time.monotonic())
             try:
                 connection.request("GET", self._ready_path)
                 if connection.getresponse().status < 500:
@@ -81,6 +86,12 @@ class Server:
                 connection.close()
             time.sleep(0.05)
         raise RuntimeError(f"{self.name} did not answer {self._ready_path} in time:\n{self.log_tail()}")
+
+    def _connection(self, timeout):
+        if not self._tls:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        context = ssl._create_unverified_context()
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=context)
 
     def start(self):
         return self.launch().wait_ready()

@@ -196,12 +196,13 @@ fn no_answer(error: &legacy::Error) -> NoAnswer {
     let slow = find::<std::io::Error>(error).is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut);
     let status = if slow { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
     let reason = match find::<rustls::Error>(error) {
-        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+        // A CA of the same name with another key is another CA.
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
             "its certificate is not from a CA that is trusted here; --origin-ca names a file with its CA".into()
         }
         Some(rustls::Error::InvalidCertificate(why)) => format!("its certificate is not accepted: {why}"),
         // The client's own words for the occasion tell nothing.
-        _ => std::error::Error::source(error).map_or_else(|| error.to_string(), |source| chain(source)),
+        _ => std::error::Error::source(error).map_or_else(|| error.to_string(), chain),
     };
     NoAnswer { status, reason }
 }
