@@ -10,7 +10,9 @@ use icewell::{Cache, ImageId};
 use tokio::sync::Notify;
 
 use crate::fill::Fills;
-use crate::origin::Origin;
+use crate::key::Key;
+use crate::manage::Management;
+use crate::origin::{Glance, Origin};
 use crate::permits::Permits;
 use crate::request_log::Counters;
 use crate::via::Pseudonym;
@@ -30,12 +32,19 @@ pub(crate) struct Daemon {
     pub(crate) counters: Counters,
     pub(crate) oversized: Oversized,
     pub(crate) permits: Permits,
+    pub(crate) management: Management,
     /// Notified when something was queued, so that it is fetched at once.
     pub(crate) queue_changed: Notify,
 }
 
 impl Daemon {
-    pub(crate) fn new(cache: Cache, origin: Origin, serve_stale: bool, auth_ttl: Duration) -> Arc<Self> {
+    pub(crate) fn new(
+        cache: Cache,
+        origin: Origin,
+        serve_stale: bool,
+        auth_ttl: Duration,
+        management: Management,
+    ) -> Arc<Self> {
         Arc::new(Daemon {
             cache,
             origin,
@@ -45,8 +54,17 @@ impl Daemon {
             counters: Counters::default(),
             oversized: Oversized::default(),
             permits: Permits::new(auth_ttl),
+            management,
             queue_changed: Notify::new(),
         })
+    }
+
+    /// What the origin has to be asked for to get the image of this ID; none where no request gives that name.
+    pub(crate) fn key_of(&self, id: &ImageId) -> Option<Key> {
+        match &self.origin {
+            Origin::Glance(_) => Some(Glance::key(id.clone(), None)),
+            Origin::Folder(_) | Origin::Http(_) => Key::from_id(id),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::fill::{End, Progress};
 use crate::filler;
 use crate::key::Key;
+use crate::manage::Management;
 use crate::origin::{Origin, Reach};
 
 /// How long the origin may take to connect, to answer, and between two pieces of a body.
@@ -58,7 +59,7 @@ impl Fetcher {
             .build()
             .map_err(|error| Error::new("cannot start the runtime").with_source(error))?;
         Ok(Fetcher {
-            daemon: Daemon::new(cache, origin, false, Duration::ZERO),
+            daemon: Daemon::new(cache, origin, false, Duration::ZERO, Management::default()),
             runtime,
             stop: watch::Sender::new(false),
         })

@@ -4,7 +4,7 @@
 //! in the cache, or joins the one `fill` of it under way, or starts that; the `filler` asks the `origin` and feeds
 //! the library's `Writer` on a thread of its own; `body` sends what is asked for, from a cached file and from
 //! a growing one alike. What broke off goes on by `rest`; what cannot be cached goes through by `pass`. The `janitor`
-//! keeps the directory in order.
+//! keeps the directory in order. Who may tells it what to do by `manage`.
 //!
 //! One concern of HTTP each: `key`, `conditional`, `range`, `freshness`, `digest_fields`, `cache_status`,
 //! `via`.
@@ -26,12 +26,14 @@ mod rest;
 mod permits;
 mod proxy;
 mod route;
+mod versions;
 
 mod origin;
 
 mod admin;
 mod fetch;
 mod janitor;
+mod manage;
 mod request_log;
 
 mod cache_status;

@@ -1,4 +1,5 @@
-//! In front of a Glance: whatever is not an image's data goes through unchanged, both bodies streaming.
+//! In front of a Glance: whatever is not an image's data goes through unchanged, both bodies streaming. Only the list of
+//! versions is completed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::daemon::{Body, Daemon, blocking};
 use crate::error::chain;
 use crate::origin::{Glance, NoAnswer, image_of};
 use crate::pass::{failure, relayed};
+use crate::versions;
 
 /// Passes a request on to Glance, and its answer back.
 pub(crate) async fn pass_on(
@@ -32,6 +34,7 @@ pub(crate) async fn pass_on(
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     match glance.http().send(parts.method.clone(), target, headers, body).await {
         Ok(answer) => {
+            let answer = versions::complete(&parts.method, parts.uri.path(), answer).await;
             if parts.method == Method::DELETE && answer.status.is_success() {
                 drop_deleted(daemon, parts.uri.path()).await;
             }
