@@ -141,7 +141,7 @@ impl<'a> Request<'a> {
     async fn may(&self) -> Result<bool, Box<Response<Body>>> {
         match self.daemon.origin.glance() {
             Some(glance) if !self.trusted => {
-                who::may_by_glance(self.daemon, glance, &self.caller, &self.parts.headers).await
+                who::may_by_glance(self.daemon, glance, &self.caller, self.asking(), &self.parts.headers).await
             }
             _ => Ok(self.trusted),
         }
@@ -183,7 +183,7 @@ impl<'a> Request<'a> {
     }
 
     async fn describe(&self, glance: &Glance, id: &ImageId) -> Result<Option<Description>, Box<Response<Body>>> {
-        match glance.describe(id, &self.caller).await {
+        match glance.describe(id, &self.asking()).await {
             Ok(Ok(description)) => Ok(Some(description)),
             Ok(Err(answer)) if answer.status == StatusCode::NOT_FOUND => Ok(None),
             Ok(Err(answer)) => Err(Box::new(who::relay_refusal(self.form, answer))),
@@ -208,6 +208,13 @@ impl<'a> Request<'a> {
             passed.append(VIA, via.clone());
         }
         passed
+    }
+
+    /// The same, for a question of our own: where Glance leads back to us, it ends at once.
+    fn asking(&self) -> HeaderMap {
+        let mut asking = self.passed_on();
+        self.daemon.pseudonym.add_to(&mut asking);
+        asking
     }
 }
 

@@ -94,7 +94,8 @@ fn take(headers: &mut HeaderMap, name: &HeaderName, fits: impl Fn(&HeaderValue) 
     !fitting.is_empty()
 }
 
-/// Whether Glance lets this caller manage a cache: as it answers his `GET /v2/cache`, now or a moment ago.
+/// Whether Glance lets this caller manage a cache: as it answers his `GET /v2/cache`, now or a moment ago. `asking` is
+/// what tells it who asks, and the way.
 ///
 /// # Errors
 ///
@@ -103,12 +104,12 @@ pub(crate) async fn may_by_glance(
     daemon: &Daemon,
     glance: &Glance,
     caller: &HeaderMap,
+    mut asking: HeaderMap,
     headers: &HeaderMap,
 ) -> Result<bool, Box<Response<Body>>> {
     if daemon.permits.lets_manage(caller) {
         return Ok(true);
     }
-    let mut asking = caller.clone();
     // So that its refusal has the form that this client would have got.
     asking.insert(ACCEPT, headers.get(ACCEPT).cloned().unwrap_or(HeaderValue::from_static("text/plain")));
     let form = Form::of(headers);
