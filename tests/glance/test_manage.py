@@ -242,11 +242,12 @@ def test_the_older_api_under_v1(front):
     assert front.api.get("/v1/images", user=ADMIN).status == 300
 
 
-@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("user", [*USERS, "static"])
 def test_who_may(front, user):
-    """By Glance's own word, though it has no cache."""
+    """By Glance's own word, though it has no cache; or by the static token."""
+    who = {"token": TOKEN} if user == "static" else {"user": user}
     image_id = front.api.image(DATA, user=ADMIN, visibility="public")["id"]
-    yes, no = ((True, None) if user and user.endswith("admin") else (False, 403 if user else 401))
+    refused = None if user and user.endswith(("admin", "static")) else 403 if user else 401
     for method, path, ok in (
         ("GET", "/v2/cache", 200),
         ("PUT", f"/v2/cache/{image_id}", 202),
@@ -259,8 +260,8 @@ def test_who_may(front, user):
         ("DELETE", "/v2/queued_images", 200),
         ("DELETE", "/v2/cache", 204),
     ):
-        answer = front.api.request(method, path, user=user)
-        assert answer.status == (ok if yes else no), (method, path, answer)
+        answer = front.api.request(method, path, **who)
+        assert answer.status == (refused or ok), (method, path, answer)
         if user is None:
             assert answer.headers["WWW-Authenticate"].startswith("Keystone uri=")
 
@@ -322,7 +323,7 @@ def test_another_token_is_none(front, wrong):
 
 
 def test_the_static_token_opens_no_image_and_goes_to_nobody(bed, token_file, tmp_path):
-    with Echo() as echo:
+    with Echo(401) as echo:
         front = Front(bed, echo, tmp_path, "--admin-token-file", token_file)
         for headers in ({"X-Auth-Token": TOKEN}, {"Authorization": f"Bearer {TOKEN}"}):
             for path in ("/v2/cache", f"/v2/images/{NOBODYS}/file", "/v2/images", "/v2/cache/"):
@@ -341,6 +342,35 @@ def test_without_glance_nobody_manages_but_by_the_static_token(bed, token_file, 
     assert front.api.request("DELETE", "/v2/cache", user=ADMIN).status == 502
     assert front.api.get("/v2/cache", token=TOKEN).status == 200
     front.stop()
+
+
+@pytest.mark.parametrize("status, ours", [(404, 403), (500, 502), (503, 503), (504, 504), (429, 502), (204, 502)])
+def test_nothing_else_is_a_yes(bed, tmp_path, status, ours):
+    with Echo(status) as echo:
+        front = Front(bed, echo, tmp_path)
+        for method, path in (("GET", "/v2/cache"), ("DELETE", "/v2/cache"), ("PUT", "/v2/queued_images/x")):
+            assert front.api.request(method, path, token="somebody's").status == ours
+        front.stop()
+        assert state_of_disk(front) == []
+
+
+def state_of_disk(front):
+    return [path.name for path in (front.dir / "queue").iterdir()]
+
+
+def test_who_came_by_is_told(bed, tmp_path):
+    """So a loop of such daemons ends at once: each finds itself in the question."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with Echo(503) as echo:
+        one = Front(bed, echo, tmp_path / "one")
+        one.url = one.api.url
+        two = Front(bed, one, tmp_path / "two")
+        assert two.api.get("/v2/cache", token="somebody's").status == 503
+        hops = [line for line in "\n".join(echo.seen).splitlines() if line.lower().startswith("via:")]
+        assert len(hops) == 2, hops
+        one.stop()
+        two.stop()
 
 
 def test_a_yes_is_remembered_for_a_while(bed, glance, tmp_path):
@@ -473,15 +503,19 @@ def icewell(front, verb, *arguments):
 
 
 class Echo:
-    """Stands where a Glance would and writes down all that comes."""
+    """Stands where a Glance would, gives one answer to all, and writes down what comes."""
+
+    def __init__(self, status):
+        self._status = status
 
     def __enter__(self):
-        seen = self.seen = []
+        seen, status = [], self._status
+        self.seen = seen
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 seen.append(f"{self.requestline}\n{self.headers}")
-                self.send_error(401)
+                self.send_error(status)
 
             def log_message(self, *_):
                 pass
