@@ -6,6 +6,8 @@
 //! a growing one alike. What broke off goes on by `rest`; what cannot be cached goes through by `pass`. The `janitor`
 //! keeps the directory in order.
 //!
+//! To a Glance the daemon is somebody, too, if it was told who: `keystone` logs in.
+//!
 //! One concern of HTTP each: `key`, `conditional`, `range`, `freshness`, `digest_fields`, `cache_status`,
 //! `via`.
 
@@ -27,6 +29,7 @@ mod permits;
 mod proxy;
 mod route;
 
+mod keystone;
 mod origin;
 
 mod admin;
@@ -45,4 +48,5 @@ mod via;
 pub use config::{Config, OnReady, Ready};
 pub use error::Error;
 pub use fetch::{Fetched, Fetcher};
+pub use keystone::{Credentials, FIELDS};
 pub use server::serve;

@@ -4,7 +4,7 @@ use ::http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCO
 use ::http::{HeaderMap, Method, StatusCode, Version};
 use futures_util::TryStreamExt;
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, Url};
+use reqwest::{Certificate, Client, ClientBuilder, Url};
 
 use super::{Answer, Ask, NoAnswer, Reach};
 use crate::error::{Error, chain};
@@ -82,6 +82,12 @@ async fn answered(request: reqwest::RequestBuilder) -> Result<Answer, NoAnswer> 
 }
 
 fn client(reach: &Reach, redirects: Policy) -> Result<Client, Error> {
+    let built = client_builder(reach, redirects)?.build();
+    built.map_err(|error| Error::new("cannot set up the client for the origin").with_source(error))
+}
+
+/// How every client of this daemon behaves.
+pub(crate) fn client_builder(reach: &Reach, redirects: Policy) -> Result<ClientBuilder, Error> {
     // Only the first call installs it; later ones find it there.
     rustls::crypto::ring::default_provider().install_default().ok();
     let mut builder = Client::builder()
@@ -99,7 +105,7 @@ fn client(reach: &Reach, redirects: Policy) -> Result<Client, Error> {
         }
         builder = builder.tls_certs_merge(certificates);
     }
-    builder.build().map_err(|error| Error::new("cannot set up the client for the origin").with_source(error))
+    Ok(builder)
 }
 
 fn no_answer(error: &reqwest::Error) -> NoAnswer {

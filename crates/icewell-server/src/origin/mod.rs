@@ -20,7 +20,7 @@ use crate::error::Error;
 
 pub(crate) use folder::Folder;
 pub(crate) use glance::{Description, Glance, caller_fields, image_of, image_of_file};
-pub(crate) use http::Http;
+pub(crate) use http::{Http, client_builder};
 
 /// The bytes of an answer as they come. An error, and nothing after it, where they break off.
 pub(crate) type AnswerBody = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
