@@ -78,6 +78,10 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "FILE", env = "ICEWELL_ORIGIN_CA", hide_env_values = true)]
     pub(crate) origin_ca: Option<PathBuf>,
 
+    /// In front of a Glance, log in as this cloud of clouds.yaml where no client waits [default: as OpenStack's clients do]
+    #[arg(long, value_name = "NAME", env = "ICEWELL_OS_CLOUD", hide_env_values = true)]
+    pub(crate) os_cloud: Option<String>,
+
     /// How log lines look [default: text]
     #[arg(long, value_name = "FORMAT", env = "ICEWELL_LOG_FORMAT", hide_env_values = true)]
     pub(crate) log_format: Option<LogFormat>,
@@ -131,6 +135,7 @@ impl Settings {
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
             origin_timeout: self.origin_timeout.or(file.origin_timeout),
             origin_ca: self.origin_ca.or(file.origin_ca),
+            os_cloud: self.os_cloud.or(file.os_cloud),
             log_format: self.log_format.or(file.log_format),
         }
     }

@@ -54,4 +54,5 @@ pub use config::{Config, OnReady, Ready};
 pub use error::Error;
 pub use fetch::{Fetched, Fetcher};
 pub use keystone::{Credentials, FIELDS};
+pub use origin::is_glance;
 pub use server::serve;

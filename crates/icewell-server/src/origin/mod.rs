@@ -79,6 +79,11 @@ pub(crate) struct Reach {
     pub(crate) ca: Option<PathBuf>,
 }
 
+/// Whether `text` names a Glance, so that credentials are of use.
+pub fn is_glance(text: &str) -> bool {
+    ["glance+http://", "glance+https://"].iter().any(|scheme| text.starts_with(scheme))
+}
+
 impl Origin {
     /// Takes `text` as an origin: a URL, or the path of a folder.
     pub(crate) fn parse(text: &str, reach: &Reach) -> Result<Self, Error> {
