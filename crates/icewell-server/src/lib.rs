@@ -15,6 +15,7 @@
 mod config;
 mod error;
 mod server;
+mod tls;
 
 mod daemon;
 mod get_image;

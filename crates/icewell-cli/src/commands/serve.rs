@@ -60,19 +60,21 @@ pub(crate) fn run(args: &Args, global: &Global, context: &Context<'_>) -> Result
 
 /// Tells a person at a terminal what to type next; a service's log says the same in its own way.
 fn tell_how_to_try(ready: &Ready) {
-    let Ready { listen, admin, origin, folder } = ready;
-    eprintln!("icewell: serving {origin} on http://{listen}/");
+    let Ready { listen, scheme, admin, origin, folder } = ready;
+    eprintln!("icewell: serving {origin} on {scheme}://{listen}/");
     match folder {
         Some(folder) => match first_file(folder) {
             Some(name) => {
-                eprintln!("icewell: try:  curl -sD- -o /dev/null http://{listen}/{name}   (twice: the second is a hit)")
+                eprintln!(
+                    "icewell: try:  curl -sD- -o /dev/null {scheme}://{listen}/{name}   (twice: the second is a hit)"
+                )
             }
             None => eprintln!(
-                "icewell: try:  cp SOME.img {}/ && curl -sD- -o /dev/null http://{listen}/SOME.img",
+                "icewell: try:  cp SOME.img {}/ && curl -sD- -o /dev/null {scheme}://{listen}/SOME.img",
                 folder.display()
             ),
         },
-        None => eprintln!("icewell: try:  curl -sD- -o /dev/null http://{listen}/PATH/OF/AN/IMAGE"),
+        None => eprintln!("icewell: try:  curl -sD- -o /dev/null {scheme}://{listen}/PATH/OF/AN/IMAGE"),
     }
     if let Some(admin) = admin {
         eprintln!("icewell: health and metrics on http://{admin}/ (healthz, readyz, metrics); see also: icewell ls");
