@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use icewell::{Count, DEFAULT_STALL_TIME};
 
+use crate::keystone::Credentials;
+
 /// The daemon's settings. [`Config::new`] gives the defaults.
 #[derive(Debug)]
 pub struct Config {
@@ -16,6 +18,10 @@ pub struct Config {
     pub origin: String,
     /// Where clients are listened for. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The certificate (PEM) with which clients are spoken to by TLS, and those that vouch for it; none for plain HTTP.
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM). Both are read again when they change.
+    pub tls_key: Option<PathBuf>,
     /// Where health is told; none for nowhere.
     pub admin: Option<SocketAddr>,
     /// A file whose first line is the token of those who may manage the cache by HTTP; none for no such token.
@@ -32,7 +38,7 @@ pub struct Config {
     pub auth_ttl: Duration,
     /// How many connections are served at a time; more wait to be accepted.
     pub max_connections: usize,
-    /// How long a connection may stay without a request, and a request's head may take.
+    /// How long a connection may stay without a request, and a request's head and a TLS handshake may take.
     pub idle_timeout: Duration,
     /// How long running responses are waited for at the end.
     pub drain_timeout: Duration,
@@ -40,6 +46,9 @@ pub struct Config {
     pub origin_timeout: Duration,
     /// A file of certificates (PEM) to trust besides the system's.
     pub origin_ca: Option<PathBuf>,
+    /// Who the daemon is to a Glance, when no client waits: for the queue, for fills that broke off, and to notice what
+    /// was deleted elsewhere. The certificates that they trust are trusted there, too, unless `origin_ca` says others.
+    pub credentials: Option<Credentials>,
     /// Called once everything listens.
     pub on_ready: Option<OnReady>,
 }
@@ -58,6 +67,8 @@ impl fmt::Debug for OnReady {
 pub struct Ready {
     /// The address for clients.
     pub listen: SocketAddr,
+    /// How clients speak to it: `http` or `https`.
+    pub scheme: &'static str,
     /// The address for health.
     pub admin: Option<SocketAddr>,
     /// The origin, as the cache directory is bound to it.
@@ -73,6 +84,8 @@ impl Config {
             dir,
             origin,
             listen: SocketAddr::from(([127, 0, 0, 1], 9292)),
+            tls_cert: None,
+            tls_key: None,
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 9293))),
             admin_token_file: None,
             max_size: None,
@@ -85,6 +98,7 @@ impl Config {
             drain_timeout: Duration::from_secs(30),
             origin_timeout: Duration::from_secs(30),
             origin_ca: None,
+            credentials: None,
             on_ready: None,
         }
     }

@@ -10,11 +10,12 @@ use icewell::{Cache, ImageId};
 use tokio::sync::Notify;
 
 use crate::fill::Fills;
-use crate::key::Key;
+use crate::gone;
 use crate::manage::Management;
-use crate::origin::{Glance, Origin};
+use crate::origin::Origin;
 use crate::permits::Permits;
 use crate::request_log::Counters;
+use crate::service::Service;
 use crate::via::Pseudonym;
 
 /// A response's body: bytes as they become ready, or an error, at which the connection is broken off.
@@ -33,6 +34,9 @@ pub(crate) struct Daemon {
     pub(crate) oversized: Oversized,
     pub(crate) permits: Permits,
     pub(crate) management: Management,
+    /// Who the daemon is to a Glance, if it was told.
+    pub(crate) service: Option<Service>,
+    pub(crate) asked: gone::Asked,
     /// Notified when something was queued, so that it is fetched at once.
     pub(crate) queue_changed: Notify,
 }
@@ -41,6 +45,7 @@ impl Daemon {
     pub(crate) fn new(
         cache: Cache,
         origin: Origin,
+        service: Option<Service>,
         serve_stale: bool,
         auth_ttl: Duration,
         management: Management,
@@ -55,16 +60,10 @@ impl Daemon {
             oversized: Oversized::default(),
             permits: Permits::new(auth_ttl),
             management,
+            service,
+            asked: gone::Asked::default(),
             queue_changed: Notify::new(),
         })
-    }
-
-    /// What the origin has to be asked for to get the image of this ID; none where no request gives that name.
-    pub(crate) fn key_of(&self, id: &ImageId) -> Option<Key> {
-        match &self.origin {
-            Origin::Glance(_) => Some(Glance::key(id.clone(), None)),
-            Origin::Folder(_) | Origin::Http(_) => Key::from_id(id),
-        }
     }
 }
 

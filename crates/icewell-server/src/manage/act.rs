@@ -12,7 +12,7 @@ use tracing::info;
 use super::{CLEAR_TARGET, Named, Old, Request, reply};
 use crate::daemon::{Body, Daemon, blocking};
 use crate::error::chain;
-use crate::filler;
+use crate::filler::{self, Asker};
 
 type Answered = Result<Response<Body>, Box<Response<Body>>>;
 
@@ -64,16 +64,17 @@ impl Request<'_> {
                 return self
                     .refuse(StatusCode::BAD_REQUEST, "Only images with status active can be targeted for queueing");
             }
-            description => description.is_some(),
+            description => description.is_some() && self.names_somebody(),
         };
         let id = image.id.clone();
         // First, so that it is asked for as long as it is not there, however the fill ends.
         let wanted = self.with_cache(move |cache| Ok(cache.queue(&id)? || cache.is_queued(&id)?)).await?;
         if wanted && in_callers_name {
-            let Some(key) = self.daemon.key_of(&image.id) else { return Ok(reply::empty(StatusCode::ACCEPTED)) };
+            let Some(key) = self.daemon.origin.key_of(&image.id) else { return Ok(reply::empty(StatusCode::ACCEPTED)) };
             let (fill, new) = self.daemon.fills.join_or_create(&key);
             if new {
-                filler::start(self.daemon, &fill, self.passed_on(), filler::Found::Missing, self.stop);
+                let asker = Asker::Client(self.passed_on());
+                filler::start(self.daemon, &fill, asker, filler::Found::Missing, self.stop);
             }
         }
         self.daemon.queue_changed.notify_one();

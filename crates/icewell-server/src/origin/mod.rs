@@ -3,9 +3,11 @@
 //! Every origin answers like an HTTP server, a folder too: so the rest of the daemon knows one kind of answer. An
 //! object store will be one more variant of [`Origin`].
 
+mod client;
 mod folder;
 mod glance;
 mod http;
+mod upload;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,9 +17,12 @@ use std::time::Duration;
 use ::http::{HeaderMap, Method, StatusCode};
 use bytes::Bytes;
 use futures_util::Stream;
+use icewell::ImageId;
 
 use crate::error::Error;
+use crate::key::Key;
 
+pub(crate) use client::Client;
 pub(crate) use folder::Folder;
 pub(crate) use glance::{Description, Glance, caller_fields, image_of, image_of_file};
 pub(crate) use http::Http;
@@ -77,6 +82,11 @@ pub(crate) struct Reach {
     pub(crate) ca: Option<PathBuf>,
 }
 
+/// Whether `text` names a Glance, so that credentials are of use.
+pub fn is_glance(text: &str) -> bool {
+    ["glance+http://", "glance+https://"].iter().any(|scheme| text.starts_with(scheme))
+}
+
 impl Origin {
     /// Takes `text` as an origin: a URL, or the path of a folder.
     pub(crate) fn parse(text: &str, reach: &Reach) -> Result<Self, Error> {
@@ -104,7 +114,15 @@ impl Origin {
         match self {
             Origin::Folder(folder) => folder.ask(ask).await,
             Origin::Http(http) => http.ask(ask).await,
-            Origin::Glance(glance) => glance.http().ask(ask).await,
+            Origin::Glance(glance) => glance.ask(ask).await,
+        }
+    }
+
+    /// The key whose image is called `id` in the cache; none where no key gives that name.
+    pub(crate) fn key_of(&self, id: &ImageId) -> Option<Key> {
+        match self {
+            Origin::Folder(_) | Origin::Http(_) => Key::from_id(id),
+            Origin::Glance(_) => Glance::key_of(id),
         }
     }
 
