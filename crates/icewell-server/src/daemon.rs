@@ -11,7 +11,9 @@ use tokio::sync::Notify;
 
 use crate::fill::Fills;
 use crate::gone;
-use crate::origin::Origin;
+use crate::key::Key;
+use crate::manage::Management;
+use crate::origin::{Glance, Origin};
 use crate::permits::Permits;
 use crate::request_log::Counters;
 use crate::service::Service;
@@ -35,6 +37,7 @@ pub(crate) struct Daemon {
     /// Who the daemon is to a Glance, if it was told.
     pub(crate) service: Option<Service>,
     pub(crate) asked: gone::Asked,
+    pub(crate) management: Management,
     /// Notified when something was queued, so that it is fetched at once.
     pub(crate) queue_changed: Notify,
 }
@@ -46,6 +49,7 @@ impl Daemon {
         service: Option<Service>,
         serve_stale: bool,
         auth_ttl: Duration,
+        management: Management,
     ) -> Arc<Self> {
         Arc::new(Daemon {
             cache,
@@ -58,8 +62,17 @@ impl Daemon {
             permits: Permits::new(auth_ttl),
             service,
             asked: gone::Asked::default(),
+            management,
             queue_changed: Notify::new(),
         })
+    }
+
+    /// What the origin has to be asked for to get the image of this ID; none where no request gives that name.
+    pub(crate) fn key_of(&self, id: &ImageId) -> Option<Key> {
+        match &self.origin {
+            Origin::Glance(_) => Some(Glance::key(id.clone(), None)),
+            Origin::Folder(_) | Origin::Http(_) => Key::from_id(id),
+        }
     }
 }
 

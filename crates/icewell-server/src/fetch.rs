@@ -13,6 +13,7 @@ use crate::fill::{End, Progress};
 use crate::filler;
 use crate::key::Key;
 use crate::keystone::{Credentials, Session};
+use crate::manage::Management;
 use crate::origin::{Origin, Reach};
 use crate::service::Service;
 
@@ -64,7 +65,7 @@ impl Fetcher {
             .build()
             .map_err(|error| Error::new("cannot start the runtime").with_source(error))?;
         Ok(Fetcher {
-            daemon: Daemon::new(cache, origin, session.map(Service::new), false, Duration::ZERO),
+            daemon: Daemon::new(cache, origin, session.map(Service::new), false, Duration::ZERO, Management::default()),
             runtime,
             stop: watch::Sender::new(false),
         })
@@ -81,7 +82,7 @@ impl Fetcher {
             self.daemon.cache.unqueue(id)?;
             return Ok(Fetched::AlreadyCached);
         }
-        let key = self.daemon.origin.key_of(id).ok_or_else(|| {
+        let key = self.daemon.key_of(id).ok_or_else(|| {
             Error::new(format!("cannot fetch {id:?}: no image of the origin has that name in the cache"))
         })?;
         self.runtime.block_on(self.fill(&key, progress))

@@ -106,7 +106,7 @@ fn begin(
         if !waiting.is_due(&wanted.id, Instant::now()) || daemon.fills.get(&wanted.id).is_some() {
             continue;
         }
-        match daemon.origin.key_of(&wanted.id) {
+        match daemon.key_of(&wanted.id) {
             Some(key) => {
                 running.spawn(fetch(daemon.clone(), key, wanted.queued, stop.clone()));
             }
