@@ -246,6 +246,16 @@ def test_a_client_gets_what_was_prefetched_only_by_its_own_token(bed, glance, st
         assert front.api.file(image_id, user=user).status == glance.api.file(image_id, user=user).status != 200
 
 
+def test_what_an_admin_queues_without_a_token_of_glances_is_fetched_by_the_service(bed, glance, start, tmp_path):
+    secret = tmp_path / "admin-token"
+    secret.write_text("static\n")
+    secret.chmod(0o600)
+    image_id = glance.api.image(DATA)["id"]
+    front = start(glance, bed.keystone.environ(SERVICE), "--admin-token-file", secret)
+    assert front.api.request("PUT", f"/v2/cache/{image_id}", token="static").status == 202
+    front.wait_until_cached(image_id)
+
+
 def test_without_credentials_the_queue_waits_and_all_else_works(bed, glance, start, tmp_path):
     image_id, other = glance.api.image(DATA)["id"], glance.api.image(DATA)["id"]
     icewell(tmp_path, "queue", other)
