@@ -40,9 +40,13 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "FILE", env = "ICEWELL_TLS_KEY", hide_env_values = true)]
     pub(crate) tls_key: Option<PathBuf>,
 
-    #[arg(help = with_default("Serve health and metrics on this address, or \"off\"", usual_admin))]
+    #[arg(help = with_default("Serve health, metrics and the cache's management on this address, or \"off\"", usual_admin))]
     #[arg(long, value_name = "ADDRESS", env = "ICEWELL_ADMIN", hide_env_values = true)]
     pub(crate) admin: Option<Admin>,
+
+    /// Let whoever has the token in this file's first line manage the cache by HTTP
+    #[arg(long, value_name = "FILE", env = "ICEWELL_ADMIN_TOKEN_FILE", hide_env_values = true)]
+    pub(crate) admin_token_file: Option<PathBuf>,
 
     /// Keep everything in the cache directory within this [default: the limit kept on it, else 10GiB]
     #[arg(long, value_name = "SIZE", env = "ICEWELL_MAX_SIZE", hide_env_values = true)]
@@ -70,7 +74,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "TIME", env = "ICEWELL_IDLE_TIMEOUT", hide_env_values = true)]
     pub(crate) idle_timeout: Option<Span>,
 
-    #[arg(help = with_default("Remember for this long that a Glance lets a caller have an image; 0 asks each time", |usual| time(usual.auth_ttl)))]
+    #[arg(help = with_default("Remember for this long that a Glance lets a caller have an image, or manage the cache; 0 asks each time", |usual| time(usual.auth_ttl)))]
     #[arg(long, value_name = "TIME", env = "ICEWELL_AUTH_TTL", hide_env_values = true)]
     pub(crate) auth_ttl: Option<Span>,
 
@@ -85,6 +89,10 @@ pub(crate) struct Settings {
     /// Trust the certificates in this PEM file when talking to the origin
     #[arg(long, value_name = "FILE", env = "ICEWELL_ORIGIN_CA", hide_env_values = true)]
     pub(crate) origin_ca: Option<PathBuf>,
+
+    /// In front of a Glance, log in as this cloud of clouds.yaml where no client waits [default: as OpenStack's clients do]
+    #[arg(long, value_name = "NAME", env = "ICEWELL_OS_CLOUD", hide_env_values = true)]
+    pub(crate) os_cloud: Option<String>,
 
     /// How log lines look [default: text]
     #[arg(long, value_name = "FORMAT", env = "ICEWELL_LOG_FORMAT", hide_env_values = true)]
@@ -131,6 +139,7 @@ impl Settings {
             tls_cert: self.tls_cert.or(file.tls_cert),
             tls_key: self.tls_key.or(file.tls_key),
             admin: self.admin.or(file.admin),
+            admin_token_file: self.admin_token_file.or(file.admin_token_file),
             max_size: self.max_size.or(file.max_size),
             count: self.count.or(file.count),
             stall_time: self.stall_time.or(file.stall_time),
@@ -141,6 +150,7 @@ impl Settings {
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
             origin_timeout: self.origin_timeout.or(file.origin_timeout),
             origin_ca: self.origin_ca.or(file.origin_ca),
+            os_cloud: self.os_cloud.or(file.os_cloud),
             log_format: self.log_format.or(file.log_format),
         }
     }
@@ -156,6 +166,7 @@ impl Settings {
         set(&mut config.tls_cert, self.tls_cert.map(Some));
         set(&mut config.tls_key, self.tls_key.map(Some));
         set(&mut config.admin, self.admin.map(|Admin(address)| address));
+        set(&mut config.admin_token_file, self.admin_token_file.map(Some));
         set(&mut config.max_size, self.max_size.map(|Size(bytes)| Some(bytes)));
         set(&mut config.count, self.count.map(|count| Some(count.into())));
         set(&mut config.stall_time, self.stall_time.map(|Span(time)| time));
@@ -273,7 +284,7 @@ mod tests {
     #[test]
     fn options_and_file_mean_the_same() {
         let file = toml::from_str(
-            "listen = '[::1]:1'\nadmin = '127.0.0.1:2'\nmax_size = '30MB'\ncount = 'allocated'\nstall_time = 60\n\
+            "listen = '[::1]:1'\nadmin = '127.0.0.1:2'\nadmin_token_file = '/t'\nmax_size = '30MB'\ncount = 'allocated'\nstall_time = 60\n\
              serve_stale = true\nmax_connections = 3\nidle_timeout = '4s'\ndrain_timeout = '5s'\norigin_timeout = '6s'\n\
              origin_ca = '/ca.pem'\ntls_cert = '/cert.pem'\ntls_key = '/key.pem'\n",
         )
@@ -281,6 +292,7 @@ mod tests {
         let options = typed(&[
             "--listen=[::1]:1",
             "--admin=127.0.0.1:2",
+            "--admin-token-file=/t",
             "--max-size=30MB",
             "--count=allocated",
             "--stall-time=1m",
@@ -296,6 +308,7 @@ mod tests {
         for config in [applied(file), applied(options)] {
             assert_eq!(config.listen, "[::1]:1".parse().unwrap());
             assert_eq!(config.admin, Some("127.0.0.1:2".parse().unwrap()));
+            assert_eq!(config.admin_token_file, Some("/t".into()));
             assert_eq!((config.max_size, config.count), (Some(30_000_000), Some(Count::Allocated)));
             assert_eq!(config.stall_time, Duration::from_secs(60));
             assert!(config.serve_stale);

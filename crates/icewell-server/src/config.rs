@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use icewell::{Count, DEFAULT_STALL_TIME};
 
+use crate::keystone::Credentials;
+
 /// The daemon's settings. [`Config::new`] gives the defaults.
 #[derive(Debug)]
 pub struct Config {
@@ -22,6 +24,8 @@ pub struct Config {
     pub tls_key: Option<PathBuf>,
     /// Where health is told; none for nowhere.
     pub admin: Option<SocketAddr>,
+    /// A file whose first line is the token of those who may manage the cache by HTTP; none for no such token.
+    pub admin_token_file: Option<PathBuf>,
     /// The limit in bytes, kept on the directory for other processes; none leaves the one that is kept there.
     pub max_size: Option<u64>,
     /// What the limit counts; none leaves what is kept.
@@ -30,7 +34,7 @@ pub struct Config {
     pub stall_time: Duration,
     /// Whether a cached image is sent when the origin, asked whether it is still right, does not answer.
     pub serve_stale: bool,
-    /// How long a Glance's word that a caller may have an image is remembered; zero asks each time.
+    /// How long a Glance's word that a caller may have an image, or manage the cache, is remembered; zero asks each time.
     pub auth_ttl: Duration,
     /// How many connections are served at a time; more wait to be accepted.
     pub max_connections: usize,
@@ -42,6 +46,9 @@ pub struct Config {
     pub origin_timeout: Duration,
     /// A file of certificates (PEM) to trust besides the system's.
     pub origin_ca: Option<PathBuf>,
+    /// Who the daemon is to a Glance, when no client waits: for the queue, for fills that broke off, and to notice what
+    /// was deleted elsewhere. The certificates that they trust are trusted there, too, unless `origin_ca` says others.
+    pub credentials: Option<Credentials>,
     /// Called once everything listens.
     pub on_ready: Option<OnReady>,
 }
@@ -80,6 +87,7 @@ impl Config {
             tls_cert: None,
             tls_key: None,
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 9293))),
+            admin_token_file: None,
             max_size: None,
             count: None,
             stall_time: DEFAULT_STALL_TIME,
@@ -90,6 +98,7 @@ impl Config {
             drain_timeout: Duration::from_secs(30),
             origin_timeout: Duration::from_secs(30),
             origin_ca: None,
+            credentials: None,
             on_ready: None,
         }
     }

@@ -4,7 +4,10 @@
 //! in the cache, or joins the one `fill` of it under way, or starts that; the `filler` asks the `origin` and feeds
 //! the library's `Writer` on a thread of its own; `body` sends what is asked for, from a cached file and from
 //! a growing one alike. What broke off goes on by `rest`; what cannot be cached goes through by `pass`. The `janitor`
-//! keeps the directory in order.
+//! keeps the directory in order, `prefetch` works off the queue. Who may tells the daemon what to do by `manage`.
+//!
+//! To a Glance the daemon is somebody, too, if it was told who: `keystone` logs in, `service`
+//! asks, `gone` drops what Glance has no more.
 //!
 //! One concern of HTTP each: `key`, `conditional`, `range`, `freshness`, `digest_fields`, `cache_status`,
 //! `via`.
@@ -27,12 +30,19 @@ mod rest;
 mod permits;
 mod proxy;
 mod route;
+mod versions;
+
+mod gone;
+mod keystone;
+mod service;
 
 mod origin;
 
 mod admin;
 mod fetch;
 mod janitor;
+mod manage;
+mod prefetch;
 mod request_log;
 
 mod cache_status;
@@ -46,4 +56,6 @@ mod via;
 pub use config::{Config, OnReady, Ready};
 pub use error::Error;
 pub use fetch::{Fetched, Fetcher};
+pub use keystone::{Credentials, FIELDS};
+pub use origin::is_glance;
 pub use server::serve;

@@ -1,4 +1,5 @@
-//! In front of a Glance: whatever is not an image's data goes through unchanged, both bodies streaming.
+//! In front of a Glance: whatever is not an image's data goes through unchanged, both bodies streaming. Only the list of
+//! versions is completed.
 
 use std::sync::Arc;
 
@@ -6,15 +7,16 @@ use http::header::{EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_EN
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use icewell::ImageId;
 use percent_encoding::percent_decode_str;
-use tracing::{info, warn};
 
 use crate::body::answer_body;
-use crate::daemon::{Body, Daemon, blocking};
-use crate::error::chain;
+use crate::daemon::{Body, Daemon};
+use crate::gone;
 use crate::origin::{Glance, NoAnswer, image_of};
 use crate::pass::{failure, relayed};
 use crate::route::Client;
+use crate::versions;
 
 /// Passes a request on to Glance, and its answer back.
 pub(crate) async fn pass_on(
@@ -38,8 +40,12 @@ pub(crate) async fn pass_on(
     *request.headers_mut() = headers;
     match glance.http().send(request, expects).await {
         Ok(answer) => {
-            if parts.method == Method::DELETE && answer.status.is_success() {
-                drop_deleted(daemon, parts.uri.path()).await;
+            let answer = versions::complete(&parts.method, parts.uri.path(), answer).await;
+            if parts.method == Method::DELETE
+                && answer.status.is_success()
+                && let Some(id) = deleted(parts.uri.path())
+            {
+                gone::drop_copy(daemon, &id).await;
             }
             let mut response = Response::new(answer_body(answer.body));
             *response.status_mut() = answer.status;
@@ -67,19 +73,10 @@ fn forwarded(client: Client, fields: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// An image was deleted through us: its copy goes, and nobody's yes of before counts any more.
-async fn drop_deleted(daemon: &Arc<Daemon>, path: &str) {
+/// The image that was deleted through us.
+fn deleted(path: &str) -> Option<ImageId> {
     // Glance takes escaped letters and doubled slashes for the plain ones.
     let plain = percent_decode_str(path).decode_utf8_lossy();
     let plain: Vec<&str> = plain.split('/').filter(|segment| !segment.is_empty()).collect();
-    let Some(id) = image_of(&format!("/{}", plain.join("/"))) else { return };
-    if let Some(fill) = daemon.fills.get(&id) {
-        fill.cancel();
-    }
-    daemon.permits.forget(&id);
-    let (cache, deleted) = (daemon.cache.clone(), id.clone());
-    match blocking(move || cache.remove(&deleted).and_then(|removed| cache.unqueue(&deleted).map(|_| removed))).await {
-        Ok(removed) => info!(image_id = %id, removed, "deleted at Glance"),
-        Err(error) => warn!(image_id = %id, error = chain(&error), "the copy of a deleted image cannot be removed"),
-    }
+    image_of(&format!("/{}", plain.join("/")))
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use icewell_server::{Config, OnReady, Ready};
 
 use crate::args::Global;
+use crate::clouds;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -48,6 +49,9 @@ pub(crate) fn run(args: &Args, global: &Global, context: &Context<'_>) -> Result
         }
     };
     let mut config = Config::new(dir, origin);
+    if icewell_server::is_glance(&config.origin) {
+        config.credentials = clouds::credentials_if_any(settings.os_cloud.as_deref())?;
+    }
     settings.apply(&mut config);
     config.on_ready = Some(OnReady(Box::new(tell_how_to_try)));
     icewell_server::serve(config)?;

@@ -20,6 +20,7 @@ mod bad_origins;
 mod full_disk;
 mod lifecycle;
 mod limit;
+mod manage;
 mod one_directory;
 
 mod origin_tls;

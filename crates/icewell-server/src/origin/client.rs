@@ -16,7 +16,7 @@ use rustls::{CertificateError, ClientConfig, RootCertStore};
 use super::connect::Connector;
 use super::upload::Giving;
 use super::{Answer, NoAnswer, Reach};
-use crate::body::empty;
+use crate::body::{empty, text};
 use crate::daemon::Body;
 use crate::error::{Error, chain};
 use crate::tls::{certificates, provider};
@@ -85,6 +85,19 @@ impl Client {
             answered => answered,
         };
         match answered {
+            Ok(Ok(response)) => Ok(self.answer(response, None)),
+            Ok(Err(error)) => Err(no_answer(&error)),
+            Err(_) => Err(self.too_slow()),
+        }
+    }
+
+    /// Sends a request whose body is at hand, once.
+    pub(crate) async fn post(&self, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Result<Answer, NoAnswer> {
+        let mut request = Request::new(text(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = headers.clone();
+        match tokio::time::timeout(self.timeout, self.pool.request(request)).await {
             Ok(Ok(response)) => Ok(self.answer(response, None)),
             Ok(Err(error)) => Err(no_answer(&error)),
             Err(_) => Err(self.too_slow()),
@@ -198,7 +211,7 @@ fn no_answer(error: &legacy::Error) -> NoAnswer {
     let reason = match find::<rustls::Error>(error) {
         // A CA of the same name with another key is another CA.
         Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
-            "its certificate is not from a CA that is trusted here; --origin-ca names a file with its CA".into()
+            "its certificate is not from a CA that is trusted here; --origin-ca, or for Keystone OS_CACERT, names a file with its CA".into()
         }
         Some(rustls::Error::InvalidCertificate(why)) => format!("its certificate is not accepted: {why}"),
         // The client's own words for the occasion tell nothing.

@@ -4,6 +4,7 @@ use ::http::header::{HeaderMap, HeaderName, RANGE};
 use ::http::{HeaderValue, Method, StatusCode};
 use futures_util::TryStreamExt;
 use icewell::{Digest, ImageId};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::{Answer, Ask, Http, NoAnswer, Reach};
@@ -12,6 +13,8 @@ use crate::key::Key;
 
 /// The longest description of an image that is read.
 const MAX_DESCRIPTION: usize = 1 << 20;
+/// All but unreserved characters (RFC 3986 §2.3).
+const NOT_IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A Glance API.
 #[derive(Debug)]
@@ -57,10 +60,14 @@ impl Glance {
         &self.http
     }
 
+    pub(crate) async fn ask(&self, ask: &Ask) -> Result<Answer, NoAnswer> {
+        self.http.ask(ask).await
+    }
+
     /// The key of an image's data.
     pub(crate) fn key(id: ImageId, query: Option<&str>) -> Key {
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-        Key { path_and_query: format!("/v2/images/{id}/file{query}"), id }
+        Key { path_and_query: format!("{}/file{query}", path(&id)), id }
     }
 
     /// What Glance tells this caller of the image: its description, or the answer that stands in its place.
@@ -69,8 +76,17 @@ impl Glance {
         id: &ImageId,
         caller: &HeaderMap,
     ) -> Result<Result<Description, Answer>, NoAnswer> {
-        let ask = Ask { method: Method::GET, path_and_query: format!("/v2/images/{id}"), headers: caller.clone() };
-        let mut answer = self.http.ask(&ask).await?;
+        let ask = Ask { headers: caller.clone(), ..Glance::ask_for_description(id) };
+        Glance::description(self.http.ask(&ask).await?).await
+    }
+
+    /// The question for an image's description, in nobody's name.
+    pub(crate) fn ask_for_description(id: &ImageId) -> Ask {
+        Ask { method: Method::GET, path_and_query: path(id), headers: HeaderMap::new() }
+    }
+
+    /// The description in an answer, or the answer that stands in its place.
+    pub(crate) async fn description(mut answer: Answer) -> Result<Result<Description, Answer>, NoAnswer> {
         if answer.status != StatusCode::OK {
             return Ok(Err(answer));
         }
@@ -92,9 +108,19 @@ impl Glance {
         if let Ok(range) = HeaderValue::try_from(format!("bytes={size}-")) {
             headers.insert(RANGE, range);
         }
-        let path_and_query = format!("/v2/images/{id}/file");
+        let path_and_query = format!("{}/file", path(id));
         self.http.ask(&Ask { method: Method::GET, path_and_query, headers }).await
     }
+
+    /// What Glance answers this caller who wants to see its own cache. It need not have one to tell who may.
+    pub(crate) async fn ask_for_cache(&self, caller: HeaderMap) -> Result<Answer, NoAnswer> {
+        self.http.ask(&Ask { method: Method::GET, path_and_query: "/v2/cache".into(), headers: caller }).await
+    }
+}
+
+/// An image's path. Nothing in its ID, whatever that is, can lead anywhere else.
+fn path(id: &ImageId) -> String {
+    format!("/v2/images/{}", utf8_percent_encode(id.as_str(), NOT_IN_A_PATH))
 }
 
 /// The image whose data a path names: `/v2/images/{id}/file`.
@@ -104,9 +130,12 @@ pub(crate) fn image_of_file(path: &str) -> Option<ImageId> {
 
 /// The image that a path names: `/v2/images/{id}`. Only plain names: nobody has to guess what Glance makes of others.
 pub(crate) fn image_of(path: &str) -> Option<ImageId> {
-    let id = path.strip_prefix("/v2/images/")?;
-    let plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    ImageId::new(id).ok().filter(|_| plain)
+    ImageId::new(path.strip_prefix("/v2/images/")?).ok().filter(is_plain)
+}
+
+/// Whether an ID stands in a path as it is.
+fn is_plain(id: &ImageId) -> bool {
+    id.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// The fields that tell who a caller is, or may: for Keystone's token, and for the contexts that a Glance without Keystone

@@ -21,6 +21,7 @@ use futures_util::Stream;
 
 use crate::error::Error;
 
+pub(crate) use client::Client;
 pub(crate) use folder::Folder;
 pub(crate) use glance::{Description, Glance, caller_fields, image_of, image_of_file};
 pub(crate) use http::Http;
@@ -80,6 +81,11 @@ pub(crate) struct Reach {
     pub(crate) ca: Option<PathBuf>,
 }
 
+/// Whether `text` names a Glance, so that credentials are of use.
+pub fn is_glance(text: &str) -> bool {
+    ["glance+http://", "glance+https://"].iter().any(|scheme| text.starts_with(scheme))
+}
+
 impl Origin {
     /// Takes `text` as an origin: a URL, or the path of a folder.
     pub(crate) fn parse(text: &str, reach: &Reach) -> Result<Self, Error> {
@@ -107,7 +113,7 @@ impl Origin {
         match self {
             Origin::Folder(folder) => folder.ask(ask).await,
             Origin::Http(http) => http.ask(ask).await,
-            Origin::Glance(glance) => glance.http().ask(ask).await,
+            Origin::Glance(glance) => glance.ask(ask).await,
         }
     }
 
