@@ -158,7 +158,8 @@ fn a_refusal_comes_before_the_end_of_the_upload() {
 #[test]
 fn a_client_is_told_to_go_on_when_glance_says_so() {
     let wire = Wire::new();
-    let (daemon, _temp) = front(&wire, &[]);
+    // Shorter than the silence after which it would be told anyway.
+    let (daemon, _temp) = front(&wire, &["--origin-timeout", "900ms"]);
     let mut client = Line::to(daemon.address);
     client.say("PUT /v2/x HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
     let mut glance = wire.accept();
