@@ -21,10 +21,10 @@ class Glance:
     `cache` is None or a driver (xattr, sqlite, centralized_db): it turns on Glance's own cache, the filters on the path
     and the management API too. `web` adds a store whose images are web addresses, without random access; see
     `Api.add_location`. `policy` is what stands in policy.yaml, nothing by default. `config` lays further options over
-    the configuration: {"section": {"option": value}}.
+    the configuration: {"section": {"option": value}}. `serving` are threads and workers, as `Server` has them.
     """
 
-    def __init__(self, name, folder, keystone, cache=None, web=False, policy=None, config=None):
+    def __init__(self, name, folder, keystone, cache=None, web=False, policy=None, config=None, **serving):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(exist_ok=True)
         self.cache_dir = self.folder / "cache" if cache else None
@@ -34,7 +34,9 @@ class Glance:
         for made in ("store", "staging", "tasks", "locks", "cache")[: 5 if cache else 4]:
             (self.folder / made).mkdir()
         self.server = Server(
-            name, "glance.wsgi.api:application", {"OS_GLANCE_CONFIG_DIR": str(self.folder)}, self.folder, "/healthcheck"
+            *(name, "glance.wsgi.api:application", {"OS_GLANCE_CONFIG_DIR": str(self.folder)}),
+            *(self.folder, "/healthcheck"),
+            **serving,
         )
         self.url = self.server.url
         self.api = Api(self.url, keystone)

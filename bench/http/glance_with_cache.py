@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+"""For the Python that scripts/glance-bed.sh makes: a Glance with its own cache, from the bed of tests/glance.
+
+It prints the port and the process to watch, and then for each line `URL` of standard input makes an image of what is at
+that address and prints its ID. The end of standard input ends it.
+"""
+
+import json
+import os
+import sys
+
+from bed import Bed
+
+THREADS = 32
+
+
+def main():
+    config = {
+        # Nobody is asked for a token: the cache is measured, not Keystone.
+        "paste_deploy": {"flavor": "caching"},
+        "DEFAULT": {"image_cache_max_size": 1 << 40, "log_file": "/dev/null"},
+    }
+    with Bed() as bed:
+        # A worker for each core, as for any Python service.
+        serving = {"workers": os.cpu_count(), "threads": THREADS}
+        glance = bed.glance("glance", cache="xattr", web=True, config=config, **serving)
+        print(json.dumps({"port": glance.server.port, "pid": glance.server.pid}), flush=True)
+        for line in sys.stdin:
+            image = glance.api.create(user=None, visibility="public")
+            location = {"url": line.strip(), "metadata": {"store": "web"}}
+            glance.api.patch(image["id"], [{"op": "add", "path": "/locations/-", "value": location}], user=None)
+            print(json.dumps({"id": image["id"]}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
