@@ -86,8 +86,9 @@ def run(options, plan, folder, stack, record):
             if options.verbose:
                 traceback.print_exc()
     for row in rows.all_rows(plan):
-        if any(fnmatch.fnmatch(row.name, only) for only in options.only):
-            done = measure(row, [server for server in servers if row.wants(server)], plan)
+        wanted = [server for server in servers if row.wants(server)]
+        if wanted and any(fnmatch.fnmatch(row.name, only) for only in options.only):
+            done = measure(row, wanted, plan)
             record["rows"].append(done)
             print(table.text(done), flush=True)
 

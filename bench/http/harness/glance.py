@@ -58,6 +58,9 @@ class Glance:
         """Glance's own, without Keystone and the bed."""
         return process.descendants(self._root)
 
+    def forget(self):
+        """It has no image in memory of its own."""
+
     def stop(self):
         if self.tree:
             self.tree.process.stdin.close()

@@ -12,6 +12,7 @@ import time
 START_TIMEOUT = 60
 STOP_TIMEOUT = 10
 PR_SET_PDEATHSIG = 1
+PROCESS_MADVISE, MADV_PAGEOUT = 440, 21  # the same on all machines but Alpha
 TICKS = os.sysconf("SC_CLK_TCK")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -140,6 +141,32 @@ def socket_memory():
     """Bytes in buffers of all TCP sockets of the machine: what slow clients cost besides processes' memory."""
     text = pathlib.Path("/proc/net/sockstat").read_text()
     return _number(r"^TCP:.* mem (\d+)", text) * os.sysconf("SC_PAGE_SIZE")
+
+
+class _Piece(ctypes.Structure):
+    """`struct iovec`."""
+
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
+
+
+def page_out(pids, folder):
+    """Takes from these processes the pages of files under `folder` that they have mapped, as want of memory would.
+
+    Emptying the page cache spares mapped pages. What is dirty has to be on the disk before, so it is synced.
+    """
+    os.sync()
+    for pid in pids:
+        try:
+            handle = os.pidfd_open(pid)
+            lines = pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            if not line.endswith(")") and str(folder) in line:
+                first, last = (int(end, 16) for end in line.split(maxsplit=1)[0].split("-"))
+                piece = _Piece(first, last - first)
+                _libc.syscall(PROCESS_MADVISE, handle, ctypes.byref(piece), ctypes.c_size_t(1), MADV_PAGEOUT, 0)
+        os.close(handle)
 
 
 def _number(pattern, text):

@@ -5,12 +5,15 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+import time
+import urllib.request
 
 from harness import config, process
 from harness.glance import Glance
 
 ROOT = pathlib.Path(__file__).parents[3]
 CORES = os.cpu_count()
+WRITTEN = 1  # seconds, after which Traffic Server has written what it was to keep
 WEB_CACHES = ("nginx", "nginx-slice", "varnish", "trafficserver", "squid", "glance")
 
 
@@ -72,6 +75,9 @@ class Server:
     def pids(self):
         return self.tree.pids()
 
+    def forget(self):
+        """Lets go of images in memory, so that they lie on the disk alone once the page cache is emptied, too."""
+
     def stop(self):
         if self.tree:
             self.tree.stop()
@@ -131,7 +137,9 @@ class Varnish(Server):
     def command(self):
         vcl = config.write("varnish.vcl", self.folder, ORIGIN=self.setting.origin.port)
         command = ["varnishd", "-F", "-j", "none", "-T", "none", "-f", vcl, "-n", self._work]
-        command += ["-a", f"127.0.0.1:{self.port}", "-s", f"file,{self.folder}/storage,{self.setting.storage}"]
+        command += ["-a", f"127.0.0.1:{self.port}", "-s"]
+        # Read ahead: its default, `random`, reads a large image page by page when it is not in memory.
+        command += [f"file,{self.folder}/storage,{self.setting.storage},4096,sequential"]
         parameters = {
             "default_ttl": 86400,
             "nuke_limit": 1000000,  # else a large image gives up for want of room
@@ -148,8 +156,14 @@ class Varnish(Server):
             command += ["-p", f"{name}={value}"]
         return command
 
+    def forget(self):
+        # A restart would empty it: its storage is no longer valid then.
+        process.page_out(self.pids(), self.folder)
+
 
 class TrafficServer(Server):
+    memory = True
+
     def command(self):
         values = {
             "FOLDER": self.folder,
@@ -157,7 +171,7 @@ class TrafficServer(Server):
             "ORIGIN": self.setting.origin.port,
             "CORES": CORES,
             "STORAGE": self.setting.storage,
-            "RAM": self.setting.storage,
+            "RAM": self.setting.storage if self.memory else 0,
         }
         for made in ("etc", "data", "var", "run", "log", "cache"):
             (self.folder / made).mkdir(exist_ok=True)
@@ -169,14 +183,41 @@ class TrafficServer(Server):
     def environ(self):
         return {"TS_RUNROOT": str(self.folder / "runroot.yaml")}
 
+    def forget(self):
+        # It reads past the page cache: without its own memory all hits come from the disk. Where images lie is written
+        # down once a minute only, so the new process gets them from the origin again.
+        if self.memory:
+            self.memory = False
+            self.stop()
+            self.start()
+            for file in self.setting.origin.files.iterdir():
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{self.path(file.name)}") as answer:
+                    while answer.read(1 << 20):
+                        pass
+            time.sleep(WRITTEN)
+
 
 class Squid(Server):
+    _service = f"bench{os.getpid()}"
+
+    def stop(self):
+        super().stop()
+        for left in pathlib.Path("/dev/shm").glob(f"{self._service}-*"):
+            left.unlink()
+
     def command(self):
-        values = {"PORT": self.port, "ORIGIN": self.setting.origin.port, "FOLDER": self.folder, "USER": config.user()}
+        user = config.user()
+        if os.getuid() == 0:
+            user = "proxy"  # it refuses to be root
+            shutil.chown(self.folder, user, user)
+        values = {"PORT": self.port, "ORIGIN": self.setting.origin.port, "FOLDER": self.folder, "USER": user}
         conf = config.write("squid.conf", self.folder, STORAGE_MIB=self.setting.storage >> 20, **values)
-        command = ["squid", "-N", "-f", conf]
-        with open(self.folder / "stderr.log", "ab") as log:
-            subprocess.run([*command, "-z"], check=True, stdout=log, stderr=log)
+        # The name keeps its shared memory apart from another Squid's.
+        command = ["squid", "-N", "-n", self._service, "-f", conf]
+        if not (self.folder / "cache").exists():
+            made = subprocess.run([*command, "-z"], capture_output=True, text=True)
+            if made.returncode:
+                raise RuntimeError(f"squid -z: {made.stderr[-300:]}")
         return command
 
 
@@ -222,6 +263,9 @@ class Bare(Server):
     def command(self):
         command = [ROOT / "target/release/bench-bare", "--listen", f"127.0.0.1:{self.port}"]
         return [*command, "--root", self.setting.origin.files, "--how", self.name.removeprefix("bare-")]
+
+    def forget(self):
+        process.page_out(self.pids(), self.setting.origin.files)
 
 
 KINDS = {
