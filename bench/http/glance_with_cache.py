@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """For the Python that scripts/glance-bed.sh makes: a Glance with its own cache, from the bed of tests/glance.
 
 It prints the port and the process to watch, and then for each line `URL` of standard input makes an image of what is at

@@ -53,15 +53,10 @@ def run(options, plan, folder, stack, record):
         return ports.setdefault(name, options.port + 1 + len(ports))
 
     origin = Origin(folder, options.port, rows.HERD_RATE)
-    # What is warm, what the herds bring in, and room to spare.
-    herd = plan.herd_size * (len(plan.herds) + 1) * plan.rounds
-    storage = sum(plan.files().values()) + herd + GIB
+    storage = sum(plan.warm().values()) + plan.cold_bytes() + GIB // 2
     setting = Setting(folder, origin, storage, port, options.icewell)
-    need = (storage + 2 * GIB) * len(options.servers)
-    if shutil.disk_usage(folder).free < need:
-        say(f"warning: {folder} may want up to {need / 1e9:.0f} GB; --sizes and --servers make it less")
-    if machine.available_memory() < plan.largest * 1.3 * (len(options.servers) + 1):
-        say("warning: the images of all servers may not fit into memory at once; disk_share in the record shows it")
+    servers = [kind(name, options.icewell)(name, setting, port(name)) for name in options.servers]
+    room(plan, servers, folder, storage)
     setting.make_certificate()
     for name, size in plan.files().items():
         origin.make(name, size)
@@ -69,14 +64,15 @@ def run(options, plan, folder, stack, record):
     stack.callback(origin.tree.stop)
     record["origin_alone"] = alone(origin, plan)
 
-    servers = []
-    for name in options.servers:
-        server = kind(name, options.icewell)(name, setting, port(name))
+    ready = []
+    for server in servers:
+        name = server.name
         stack.callback(server.stop)
         try:
+            say(f"{name}: starts, is filled, is checked")
             server.start()
             check(server, plan)
-            servers.append(server)
+            ready.append(server)
         except NotThere as reason:
             record["absent"][name] = str(reason)
             say(f"{name}: left out, {reason}")
@@ -86,11 +82,23 @@ def run(options, plan, folder, stack, record):
             if options.verbose:
                 traceback.print_exc()
     for row in rows.all_rows(plan):
-        wanted = [server for server in servers if row.wants(server)]
+        wanted = [server for server in ready if row.wants(server)]
         if wanted and any(fnmatch.fnmatch(row.name, only) for only in options.only):
             done = measure(row, wanted, plan)
             record["rows"].append(done)
             print(table.text(done), flush=True)
+
+
+def room(plan, servers, folder, storage):
+    """Refuses to fill a disk that others use, and says where memory will not do."""
+    warm = sum(plan.warm().values())
+    caches = [server for server in servers if server.caches and server.name != "nginx-tls"]
+    need = sum(plan.files().values()) + sum(storage if server.warm else plan.cold_bytes() for server in caches)
+    free = shutil.disk_usage(folder).free
+    if free < need + GIB:
+        sys.exit(f"bench-http: {folder} needs {need / 1e9:.0f} GB and has {free / 1e9:.0f}; see --sizes and --servers")
+    if machine.available_memory() < warm * (len(caches) + 1):
+        say("warning: the images of all servers may not fit into memory at once; disk_share in the record shows it")
 
 
 def alone(origin, plan):
@@ -105,7 +113,7 @@ def alone(origin, plan):
 
 def check(server, plan):
     """Fills the server with all it is to serve, and proves that it serves it right, and without the origin."""
-    for name, size in plan.files().items():
+    for name, size in (plan.warm() if server.warm else {rows.SMALL: plan.warm()[rows.SMALL]}).items():
         path = server.prepare(name, size)
         wanted = server.setting.origin.digest(name)
         for fresh in (True, False):
@@ -174,14 +182,20 @@ def plan_of(options):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, prog="make bench-http ARGS=")
     parser.add_argument("--quick", action="store_true", help="small images, one round: does every row work?")
-    parser.add_argument("--only", type=words, default=["*"], metavar="ROW,…", help="rows, as [names] in the report; * is any text")
-    parser.add_argument("--servers", type=words, default=words(USUAL), metavar="A,B", help=f"usually {USUAL}; also squid")
+    parser.add_argument("--only", type=words, default=["*"], metavar="ROW,…", help="as in the report; * is any text")
+    parser.add_argument("--servers", type=words, default=words(USUAL), metavar="A,B", help=f"{USUAL}; also squid")
     parser.add_argument("--rounds", type=int, metavar="N", help="3; the rows slow and herd-500 have one")
     parser.add_argument("--seconds", type=float, metavar="S", help="the window of a measurement")
     parser.add_argument("--sizes", type=sizes, metavar="S,L", help="of images: usually 64MiB,2GiB")
     parser.add_argument("--herd-size", type=size, metavar="S", help="of the cold image: usually 256MiB")
-    parser.add_argument("--icewell", type=named, action="append", default=[], metavar="NAME=FILE",
-                        help="another build, called icewell-NAME in --servers, beside target/release/icewell")
+    parser.add_argument(
+        "--icewell",
+        type=named,
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="another build, called icewell-NAME in --servers",
+    )
     parser.add_argument("--port", type=int, default=20800, help="the first of a dozen")
     parser.add_argument("--folder", help="where images and caches are: usually under target/bench-http")
     parser.add_argument("--out", help="the record")

@@ -15,7 +15,7 @@ PROGRAM = ROOT / "bench/http/glance_with_cache.py"
 class Glance:
     """See `servers.Server`; the images are the origin's files, by Glance's web store."""
 
-    caches = True
+    caches = warm = True
     tls = False
 
     def __init__(self, name, setting, port):

@@ -21,7 +21,9 @@ class Origin:
         self.files.mkdir(parents=True)
         self.log.touch()
         self.url = f"http://127.0.0.1:{port}"
-        self._conf = config.write("origin.conf", self.folder, PORT=port, FOLDER=self.folder, RATE=rate, USER=config.user())
+        self._conf = config.write(
+            "origin.conf", self.folder, PORT=port, FOLDER=self.folder, RATE=rate, USER=config.user()
+        )
         self._digests = {}
         self.tree = None
 

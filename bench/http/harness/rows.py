@@ -35,7 +35,17 @@ class Plan:
         return max(self.sizes)
 
     def files(self):
-        return {SMALL: 4 * KIB, HERD: self.herd_size} | {file_name(size): size for size in self.sizes}
+        """All files of the origin: name and size."""
+        return {SMALL: 4 * KIB, HERD: self.herd_size} | self.warm()
+
+    def warm(self):
+        """The images that are hit: name and size."""
+        return {SMALL: 4 * KIB} | {file_name(size): size for size in self.sizes}
+
+    def cold_bytes(self):
+        """What the rows of cold images leave in each cache."""
+        herds = sum(1 if clients > MANY else self.rounds for clients in self.herds)
+        return herds * self.herd_size + self.rounds * min(self.sizes)
 
 
 def file_name(size):
@@ -57,7 +67,11 @@ class Row:
     """
 
     group = "large"
-    details = (("cpu_seconds_per_gb", "server CPU s/GB", 1), ("client_cpu_share", "client's CPU share", 1))
+    details = (
+        ("cpu_seconds_per_gb", "server CPU s/GB", 1),
+        ("client_cpu_share", "client's CPU share", 1),
+        ("disk_share", "share read from the disk", 1),
+    )
 
     lower = False
     tls = False
@@ -71,7 +85,7 @@ class Row:
         self.title = title
 
     def wants(self, server):
-        return server.tls == self.tls and server.name != "nginx-slice"
+        return server.tls == self.tls and server.warm
 
     def run(self, server, plan, number):
         """One measurement: a dictionary of figures. Raises `Failed` where there is none."""
@@ -237,7 +251,7 @@ class Herd(Row):
         return not server.tls and server.caches
 
     def run(self, server, plan, number):
-        path, place = cold_path(server, plan, f"{self.name}-{number}")
+        path, place = cold_path(server, plan.herd_size, HERD, f"{self.name}-{number}")
         said = client.once(server, path, plan.herd_size, self.clients, plan.give_up)
         asked = origin_bytes(server, place)
         if len(said["done"]) < self.clients:
@@ -274,18 +288,19 @@ class Join(Row):
         return not server.tls and server.caches
 
     def run(self, server, plan, number):
-        path, place = cold_path(server, plan, f"{self.name}-{number}")
-        said = client.once(server, path, plan.herd_size, 1, plan.give_up, join_after=plan.herd_size // 4)
+        size = min(plan.sizes)
+        path, place = cold_path(server, size, file_name(size), f"{self.name}-{number}")
+        said = client.once(server, path, size, 1, plan.give_up, join_after=size // 4)
         asked = origin_bytes(server, place)
         if said["joined_first_byte"] is None or said["errors"]:
             raise Failed(next(iter(said["errors"]), "the client that joined got nothing"))
-        hits = [client.once(server, path, plan.herd_size, 1, plan.give_up)["first_byte"][0] for _ in range(3)]
+        hits = [client.once(server, path, size, 1, plan.give_up)["first_byte"][0] for _ in range(3)]
         return {
             "added_first_byte": said["joined_first_byte"] - statistics.median(hits),
             "first_byte": said["first_byte"][0],
             "joined_first_byte": said["joined_first_byte"],
             "hit_first_byte": statistics.median(hits),
-            "origin_copies": asked["bytes"] / plan.herd_size,
+            "origin_copies": asked["bytes"] / size,
         }
 
 
@@ -296,15 +311,15 @@ def all_rows(plan):
     rows += [Ranges(plan.largest, 8)]
     rows += [Small(32, tls=True), *(Large(size, clients, tls=True) for size in plan.sizes for clients in (1, 8))]
     rows += [Slow(plan.largest), Join()]
-    rows += [Herd(clients, once=clients > 100) for clients in plan.herds]
+    rows += [Herd(clients, once=clients > MANY) for clients in plan.herds]
     rows += [Cold(size, clients) for size in plan.sizes for clients in (1, 8)]
     return rows
 
 
-def cold_path(server, plan, occasion):
-    """A path under which nobody has the image yet, at the server; and its place in the origin's log."""
+def cold_path(server, size, name, occasion):
+    """A path under which nobody has the file yet, at the server; and its place in the origin's log."""
     place = f"slow/{server.name}-{occasion}"
-    return server.prepare(f"{place}/{HERD}", plan.herd_size), place
+    return server.prepare(f"{place}/{name}", size), place
 
 
 def origin_bytes(server, place):

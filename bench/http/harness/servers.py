@@ -14,7 +14,6 @@ from harness.glance import Glance
 ROOT = pathlib.Path(__file__).parents[3]
 CORES = os.cpu_count()
 WRITTEN = 1  # seconds, after which Traffic Server has written what it was to keep
-WEB_CACHES = ("nginx", "nginx-slice", "varnish", "trafficserver", "squid", "glance")
 
 
 class Setting:
@@ -38,9 +37,13 @@ class Setting:
 
 
 class Server:
-    """One server. `caches` says whether it has an origin; `tls` whether it is spoken to over TLS."""
+    """One server.
 
-    caches = True
+    `caches` says whether it has an origin, `tls` whether it is spoken to over TLS, `warm` whether it is asked for hits,
+    and not for cold images alone.
+    """
+
+    caches = warm = True
     tls = False
 
     def __init__(self, name, setting, port):
@@ -84,7 +87,7 @@ class Server:
 
 
 class Nginx(Server):
-    """Four roles of one nginx: see config/nginx.conf."""
+    """Three roles of one nginx, for plain and TLS share a cache: see config/nginx.conf."""
 
     shared = None
 
@@ -123,6 +126,10 @@ class NginxTls(Nginx):
     tls = True
 
 
+class NginxSlice(Nginx):
+    warm = False
+
+
 class Varnish(Server):
     def start(self):
         # Its shared log is a file that it writes all the time: it belongs on tmpfs, its manual says.
@@ -138,8 +145,9 @@ class Varnish(Server):
         vcl = config.write("varnish.vcl", self.folder, ORIGIN=self.setting.origin.port)
         command = ["varnishd", "-F", "-j", "none", "-T", "none", "-f", vcl, "-n", self._work]
         command += ["-a", f"127.0.0.1:{self.port}", "-s"]
-        # Read ahead: its default, `random`, reads a large image page by page when it is not in memory.
-        command += [f"file,{self.folder}/storage,{self.setting.storage},4096,sequential"]
+        # Its default advice, `random`, reads a large image page by page when it is not in memory; `sequential` has the
+        # kernel drop it early.
+        command += [f"file,{self.folder}/storage,{self.setting.storage},4096,normal"]
         parameters = {
             "default_ttl": 86400,
             "nuke_limit": 1000000,  # else a large image gives up for want of room
@@ -270,7 +278,7 @@ class Bare(Server):
 
 KINDS = {
     "nginx": Nginx,
-    "nginx-slice": Nginx,
+    "nginx-slice": NginxSlice,
     "varnish": Varnish,
     "trafficserver": TrafficServer,
     "squid": Squid,

@@ -15,8 +15,8 @@ def text(row):
     widths = [max(len(line[column]) for line in [heads, *cells]) for column in range(len(heads))]
     if cells:
         for line in [heads, *cells]:
-            first, *others = (cell.ljust(width) if not at else cell.rjust(width) for at, (cell, width) in
-                              enumerate(zip(line, widths)))
-            lines.append("    " + "  ".join([first, *others]).rstrip())
+            name, *others = line
+            others = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+            lines.append("    " + "  ".join([name.ljust(widths[0]), *others]))
     lines += [f"    {name}: {reason}" for name, reason in failures(row).items()]
     return "\n".join(lines) + "\n"
