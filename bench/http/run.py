@@ -32,21 +32,25 @@ def main():
     plan = plan_of(options)
     record = {"machine": machine.shape(TARGET.parent), "versions": machine.versions(options.icewell)}
     record |= {"command": ["make", "bench-http", *sys.argv[1:]], "plan": vars(plan), "rows": [], "absent": {}}
+    out = pathlib.Path(options.out or TARGET / f"{time.strftime('%Y%m%d-%H%M%S')}.json")
+    out.parent.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
+
+    def keep():
+        """After each row: a run that is stopped leaves what it has."""
+        record["seconds"] = round(time.monotonic() - begun)
+        out.write_text(json.dumps(record, indent=1) + "\n")
+
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(options.folder or TARGET / f"run-{os.getpid()}")
         folder.mkdir(parents=True)
         if not options.keep:
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        run(options, plan, folder, stack, record)
-    record["seconds"] = round(time.monotonic() - begun)
-    out = pathlib.Path(options.out or TARGET / f"{time.strftime('%Y%m%d-%H%M%S')}.json")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(record, indent=1) + "\n")
+        run(options, plan, folder, stack, record, keep)
     say(f"{record['seconds']} s; all figures: {out}")
 
 
-def run(options, plan, folder, stack, record):
+def run(options, plan, folder, stack, record, keep):
     ports = {}
 
     def port(name):
@@ -86,13 +90,14 @@ def run(options, plan, folder, stack, record):
         if wanted and any(fnmatch.fnmatch(row.name, only) for only in options.only):
             done = measure(row, wanted, plan)
             record["rows"].append(done)
+            keep()
             print(table.text(done), flush=True)
 
 
 def room(plan, servers, folder, storage):
     """Refuses to fill a disk that others use, and says where memory will not do."""
     warm = sum(plan.warm().values())
-    caches = [server for server in servers if server.caches and server.name != "nginx-tls"]
+    caches = [server for server in servers if server.caches and not server.tls]  # those share
     need = sum(plan.files().values()) + sum(storage if server.warm else plan.cold_bytes() for server in caches)
     free = shutil.disk_usage(folder).free
     if free < need + GIB:

@@ -236,7 +236,8 @@ class Icewell(Server):
         return self.setting.icewells[self.name.removesuffix("-tls")]
 
     def command(self):
-        command = [self.binary(), "serve", "--dir", self.folder / "cache", "--origin", self.setting.origin.url]
+        cache = self.setting.folder / self.name.removesuffix("-tls") / "cache"
+        command = [self.binary(), "serve", "--dir", cache, "--origin", self.setting.origin.url]
         command += ["--listen", f"127.0.0.1:{self.port}", "--admin", "off", "--max-size", self.setting.storage]
         return command
 
@@ -245,7 +246,7 @@ class Icewell(Server):
 
 
 class IcewellTls(Icewell):
-    """A second daemon, with a directory of its own."""
+    """A second daemon on the same directory."""
 
     tls = True
 
