@@ -4,10 +4,10 @@ CARGO ?= cargo
 export ICEWELL_TEST_IMAGES := $(CURDIR)/target/images
 GLANCE_TESTS := target/glance-bed-venv/bin/python -m pytest -q -c tests/glance/pytest.ini
 
-.PHONY: help check test test-glance glance-facts test-python bench bench-driver docs wheel images clean
+.PHONY: help check test test-glance glance-facts test-python bench bench-http bench-http-page bench-driver docs wheel images clean
 
 help: ## print this list (the default)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 check: ## everything short of running: format, lints, layers, licences, API documents
 	$(CARGO) fmt --all --check
@@ -40,6 +40,15 @@ images:
 
 bench: ## time the library: listing and pruning by number of entries, throughput of fills and hits
 	$(CARGO) bench -p icewell
+
+# ARGS="--quick", "--only herd*", "--servers icewell,nginx" and so on: ARGS=--help tells all.
+bench-http: ## time the daemon beside nginx, Varnish, Traffic Server and Glance (25 minutes; ARGS=--quick: 4)
+	scripts/setup-bench.sh
+	$(CARGO) build --release -p icewell-cli -p icewell-bench-http
+	bench/http/run.py $(ARGS)
+
+bench-http-page: ## write the figures of a run (RECORD=target/bench-http/….json) into docs/performance.md
+	bench/http/page.py $(RECORD)
 
 bench-driver: wheel ## time the driver inside Glance beside Glance's own: minutes, for Glance's own prune is quadratic
 	scripts/glance-venv.sh target/glance-venv

@@ -22,10 +22,10 @@ class Glance:
     and the management API too. `web` adds a store whose images are web addresses, without random access; see
     `Api.add_location`. `policy` is what stands in policy.yaml, nothing by default. `config` lays further options over
     the configuration: {"section": {"option": value}}. `tls` is an `Issued` certificate to speak HTTPS with; its own `api`
-    trusts that one's authority.
+    trusts that one's authority. `serving` are threads and workers, as `Server` has them.
     """
 
-    def __init__(self, name, folder, keystone, cache=None, web=False, policy=None, config=None, tls=None):
+    def __init__(self, name, folder, keystone, cache=None, web=False, policy=None, config=None, tls=None, **serving):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(exist_ok=True)
         self.cache_dir = self.folder / "cache" if cache else None
@@ -41,6 +41,7 @@ class Glance:
             self.folder,
             "/healthcheck",
             tls=tls and (tls.cert, tls.key),
+            **serving,
         )
         self.url = self.server.url
         self.api = Api(self.url, keystone, ca=tls and tls.ca)

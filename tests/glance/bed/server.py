@@ -22,7 +22,7 @@ class Server:
     `tls` is None or a certificate's file and its key's.
     """
 
-    def __init__(self, name, application, environ, folder, ready_path, threads=16, tls=None):
+    def __init__(self, name, application, environ, folder, ready_path, threads=16, workers=1, tls=None):
         self.name = name
         self.log = pathlib.Path(folder) / f"{name}.log"
         self._ready_path = ready_path
@@ -37,9 +37,9 @@ class Server:
         self._settings = {
             "proc_name": name,
             "wsgi_app": application,
-            # One process, so that what a test changes under it is seen at once. Gunicorn closes idle connections after
-            # two seconds, which is hard on a proxy that keeps them: so it stays.
-            "workers": 1,
+            # One process unless said otherwise, so that what a test changes under it is seen at once. Gunicorn closes
+            # idle connections after two seconds, which is hard on a proxy that keeps them: so it stays.
+            "workers": workers,
             "worker_class": "gthread",
             "threads": threads,
             "timeout": 300,
@@ -50,6 +50,11 @@ class Server:
             "control_socket_disable": True,
             "accesslog": "-",
         } | (dict(zip(("certfile", "keyfile"), map(str, tls))) if tls else {})
+
+    @property
+    def pid(self):
+        """The first process while it runs; its workers are its children."""
+        return self._process.pid
 
     def launch(self):
         """Starts it without waiting, so that others can start meanwhile."""

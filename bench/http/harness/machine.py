@@ -1,0 +1,59 @@
+"""What a run was made on and with."""
+
+import datetime
+import os
+import pathlib
+import re
+import subprocess
+
+from harness.servers import ROOT
+
+COMMANDS = {
+    "nginx": ["nginx", "-v"],
+    "varnish": ["varnishd", "-V"],
+    "trafficserver": ["traffic_server", "-V"],
+    "squid": ["squid", "-v"],
+    "wrk": ["wrk", "-v"],
+}
+
+
+def shape(folder):
+    """Processor, memory, kernel and the file system under `folder`."""
+    cpu = re.search(r"^model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    memory = re.search(r"^MemTotal:\s+(\d+)", pathlib.Path("/proc/meminfo").read_text(), re.MULTILINE)
+    return {
+        "cpu": cpu[1].strip() if cpu else os.uname().machine,
+        "cores": os.cpu_count(),
+        "memory_bytes": int(memory[1]) * 1024,
+        "kernel": os.uname().release.split("-")[0],
+        "file_system": _said(["stat", "-f", "-c", "%T", folder]).strip(),
+        "load_before": os.getloadavg()[0],
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def versions(icewells):
+    """Each program's own word for its version; programs that are not there are left out."""
+    found = {}
+    for name, command in COMMANDS.items():
+        version = re.search(r"\d+(\.\d+)+", _said(command))
+        if version:
+            found[name] = version[0]
+    for name, binary in icewells.items():
+        found[name] = _said([binary, "--version"]).strip()
+    commit = _said(["git", "-C", ROOT, "describe", "--always", "--dirty", "--abbrev=12"]).strip()
+    pinned = re.search(r"^glance==(.*)", (ROOT / "tests/glance/requirements.txt").read_text(), re.MULTILINE)
+    return found | {"glance": pinned[1] if pinned else "?", "commit": commit}
+
+
+def available_memory():
+    memory = re.search(r"^MemAvailable:\s+(\d+)", pathlib.Path("/proc/meminfo").read_text(), re.MULTILINE)
+    return int(memory[1]) * 1024
+
+
+def _said(command):
+    try:
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout + done.stderr

@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Writes the figures of a record into docs/performance.md, and its pictures beside it: `make bench-http-page RECORD=…`.
+
+What stands between the two marks is made anew, the rest of the page is left alone.
+"""
+
+import json
+import pathlib
+import shutil
+import sys
+
+from harness import plot
+from harness.figures import OURS, best_peer, failures, figures, number, ratio, spread
+from harness.servers import ROOT
+
+PAGE = ROOT / "docs/performance.md"
+PICTURES = ROOT / "docs/performance"
+BEGIN, END = "<!-- figures: written by bench/http/page.py -->", "<!-- end of figures -->"
+GROUPS = {
+    "small": "Small files",
+    "large": "Images from the page cache",
+    "cold": "Images from the disk",
+    "tls": "Over TLS",
+    "herd": "Many clients, one cold image",
+    "memory": "Memory",
+}
+
+
+def main():
+    source = pathlib.Path(sys.argv[1])
+    record = json.loads(source.read_text())
+    PICTURES.mkdir(exist_ok=True)
+    if source.resolve() != (PICTURES / "record.json").resolve():
+        shutil.copy(source, PICTURES / "record.json")
+    text = PAGE.read_text()
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    PAGE.write_text(f"{before}{BEGIN}\n\n{made_of(record)}\n{END}{after}")
+
+
+def made_of(record):
+    parts = [made_on(record), summary(record["rows"])]
+    for group, title in GROUPS.items():
+        rows = [row for row in record["rows"] if row["group"] == group]
+        if rows:
+            (PICTURES / f"{group}.svg").write_text(plot.chart(rows))
+            parts.append(f"### {title}\n\n![{title}](performance/{group}.svg)\n")
+            parts += [detail(row) for row in rows]
+    return "\n".join(parts)
+
+
+def made_on(record):
+    """Machine, versions and command of the run."""
+    machine, versions = record["machine"], record["versions"]
+    lines = [
+        "### The run\n",
+        f"- {machine['date']}, {record['seconds'] // 60} minutes: `{' '.join(record['command'])}`, "
+        f"{record['plan']['rounds']} rounds of {record['plan']['seconds']} s",
+        f"- {machine['cpu']}, {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB of memory, Linux "
+        f"{machine['kernel']}, {machine['file_system']}; load before the run {machine['load_before']:.2f}",
+        "- " + ", ".join(f"{name} {version.removeprefix(name).strip()}" for name, version in versions.items()),
+    ]
+    alone = record["origin_alone"]
+    lines.append(
+        f"- the origin alone, at its limited rate, gives one client the cold image of {alone['bytes'] >> 20} MiB in "
+        f"{alone['done']:.2f} s"
+    )
+    lines += [f"- {name} was not measured: {reason}" for name, reason in record["absent"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def summary(rows):
+    """Icewell and the best other cache of each row."""
+    lines = ["### In short\n", "| | unit | Icewell | best other cache | ratio |", "|---|---|---|---|---|"]
+    for row in rows:
+        found = figures(row)
+        ours = next((found[name] for name in (OURS, f"{OURS}-tls") if name in found), None)
+        best = best_peer(row, found)
+        if ours and best:
+            unit = row["unit"] + (", less is better" if row["lower"] else "")
+            cells = [row["title"], unit, number(ours.median), f"{number(found[best].median)} ({best})", ratio(ours)]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def detail(row):
+    heads = [row["title"], row["unit"], "min–max", "to the best other", *(title for _, title, _ in row["details"])]
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    for name, one in figures(row).items():
+        cells = [name, number(one.median), spread(one), ratio(one), *map(number, one.details)]
+        lines.append(f"| {' | '.join(cells)} |")
+    for name, reason in failures(row).items():
+        lines.append(f"| {name} | {reason.replace('|', ' ')} |" + " |" * (len(heads) - 2))
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
