@@ -10,6 +10,7 @@ use icewell::{Cache, ImageId};
 use tokio::sync::Notify;
 
 use crate::fill::Fills;
+use crate::open_images::OpenImages;
 use crate::origin::Origin;
 use crate::permits::Permits;
 use crate::request_log::Counters;
@@ -24,6 +25,7 @@ pub(crate) struct Daemon {
     pub(crate) cache: Cache,
     pub(crate) origin: Origin,
     pub(crate) fills: Fills,
+    pub(crate) open_images: OpenImages,
     pub(crate) pseudonym: Pseudonym,
     /// Whether a cached image is sent when the origin cannot be asked whether it is still right.
     pub(crate) serve_stale: bool,
@@ -40,6 +42,7 @@ impl Daemon {
             cache,
             origin,
             fills: Fills::default(),
+            open_images: OpenImages::default(),
             pseudonym: Pseudonym::new(),
             serve_stale,
             counters: Counters::default(),

@@ -18,6 +18,8 @@ mod get_image;
 mod image_head;
 
 mod body;
+mod open_images;
+mod pages;
 mod fill;
 mod filler;
 mod pass;

@@ -20,10 +20,10 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info, warn};
 
 use crate::config::{Config, Ready};
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, blocking};
 use crate::error::Error;
 use crate::origin::{Origin, Reach};
-use crate::{admin, janitor, request_log, route};
+use crate::{admin, janitor, open_images, request_log, route};
 
 /// The most bytes of a request's head: about this much, as what came with it is looked at.
 const MAX_HEAD: usize = 64 << 10;
@@ -69,6 +69,7 @@ async fn run(mut config: Config) -> Result<(), Error> {
         None => None,
     };
     janitor::start(&daemon, config.stall_time, &fills_stop);
+    tokio::spawn(open_images::keep(daemon.clone(), fills_stop.clone()));
 
     let folder = match &daemon.origin {
         Origin::Folder(folder) => Some(folder.path().to_owned()),
@@ -172,12 +173,14 @@ fn signals(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Error> {
 }
 
 /// Gives fills that were told to stop the time to make durable what they have, and the last hits that to be counted.
-async fn end_of_fills(daemon: &Daemon) {
+async fn end_of_fills(daemon: &Arc<Daemon>) {
     let started = Instant::now();
     let busy = || daemon.fills.len() > 0 || daemon.counters.uncounted.load(Ordering::Acquire) > 0;
     while busy() && started.elapsed() < SUSPEND_TIMEOUT {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    let daemon = daemon.clone();
+    blocking(move || daemon.open_images.write_down()).await;
 }
 
 /// The connections of clients.
@@ -221,7 +224,7 @@ impl Connections {
                 let started = Instant::now();
                 let (request, body) = request.into_parts();
                 let answered = route::answer(&daemon, client, &request, body, &fills_stop).await;
-                Ok::<_, Infallible>(request_log::log(&daemon, client, started, &request, answered))
+                Ok::<_, Infallible>(request_log::log(&daemon, client, started, request, answered))
             }
         });
         let connection = self.graceful.watch(self.http.serve_connection(TokioIo::new(stream), service));

@@ -1,9 +1,7 @@
 //! Steps 4 and 5: conditions, then ranges, then the body.
 
-use std::time::SystemTime;
-
 use http::header::{
-    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, HeaderName, HeaderValue, LAST_MODIFIED,
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED,
 };
 use http::{Response, StatusCode};
 
@@ -27,9 +25,16 @@ impl Asked<'_> {
     }
 
     /// `part` is the one asked for of an image whose size is not known yet.
-    pub(super) fn send(&self, head: &ImageHead, source: Source, part: Option<Part>, status: &CacheStatus) -> Answered {
+    pub(super) fn send(
+        &self,
+        head: &ImageHead,
+        fields: HeaderMap,
+        source: Source,
+        part: Option<Part>,
+        status: &CacheStatus,
+    ) -> Answered {
         let mut response = Response::new(empty());
-        *response.headers_mut() = head.fields(SystemTime::now());
+        *response.headers_mut() = fields;
         self.daemon.pseudonym.add_to(response.headers_mut());
         status.append_to(response.headers_mut());
         match conditional::evaluate(self.headers, &head.validators()) {
