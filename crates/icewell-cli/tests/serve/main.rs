@@ -21,3 +21,4 @@ mod full_disk;
 mod lifecycle;
 mod limit;
 mod one_directory;
+mod open_images;
