@@ -32,8 +32,10 @@ const IDLE: Duration = Duration::from_secs(10);
 const MOST: usize = 1024;
 /// Up to this many bytes an image is kept in memory while it is open.
 const SMALL: usize = 16 << 10;
+/// How often unused pages are let go while something is being sent.
+const LET_GO_EVERY: Duration = Duration::from_millis(20);
 /// Below this many bytes a second, pages are not worth the room they take in this process' tables.
-const BUSY_BYTES_PER_SECOND: u64 = 1 << 30;
+const BUSY_BYTES_PER_SECOND: u64 = 256 << 20;
 
 /// The images that are open.
 #[derive(Debug, Default)]
@@ -57,6 +59,8 @@ pub(crate) struct OpenImage {
     hits: AtomicU64,
     /// When it was last read, in nanoseconds since 1970.
     last_read: AtomicU64,
+    /// Whether it was being sent at the last look.
+    sent: AtomicBool,
     /// Whether it is in the list of those that were read.
     listed: AtomicBool,
     opened: Instant,
@@ -143,16 +147,22 @@ impl OpenImages {
         images.iter().map(|(id, image)| (id.clone(), image.clone())).collect()
     }
 
-    /// Lets pages go of which little was read since the last time.
-    fn let_pages_go(&self) {
-        let busy = BUSY_BYTES_PER_SECOND * KEEP_EVERY.as_millis() as u64 / 1000;
+    /// Lets pages go of which little was read for so long; whether anything is being sent.
+    fn let_pages_go(&self, elapsed: Duration) -> bool {
+        let busy = BUSY_BYTES_PER_SECOND as f64 * elapsed.as_secs_f64();
+        let mut sending = false;
         for (_, image) in self.all() {
+            // The map has one, the list here another; every response that runs has one more.
+            let sent = Arc::strong_count(&image) > 2;
             if let Some(Some(pages)) = image.pages.get()
-                && pages.take_given() < busy
+                && (pages.take_given() as f64) < busy
+                && (image.sent.swap(sent, Ordering::Relaxed) || sent)
             {
                 pages.let_go();
             }
+            sending |= sent;
         }
+        sending
     }
 
     /// Closes what is unused, or not cached any more. Blocks.
@@ -172,24 +182,32 @@ impl OpenImages {
 
 /// Keeps hits on disk and closes what need not be open, until the daemon stops.
 pub(crate) async fn keep(daemon: Arc<Daemon>, mut stop: watch::Receiver<bool>) {
-    let mut checked = Instant::now();
-    while tokio::time::timeout(KEEP_EVERY, stop.wait_for(|stop| *stop)).await.is_err() {
+    let (mut written, mut checked, mut let_go) = (Instant::now(), Instant::now(), Instant::now());
+    let mut pause = KEEP_EVERY;
+    while tokio::time::timeout(pause, stop.wait_for(|stop| *stop)).await.is_err() {
         if daemon.open_images.is_idle() {
             continue;
         }
-        let check = checked.elapsed() >= CHECK_EVERY;
-        if check {
-            checked = Instant::now();
-        }
+        let due = |since: &mut Instant, every| {
+            let due = since.elapsed() >= every;
+            if due {
+                *since = Instant::now();
+            }
+            due
+        };
+        let (write, check) = (due(&mut written, KEEP_EVERY), due(&mut checked, CHECK_EVERY));
+        let elapsed = std::mem::replace(&mut let_go, Instant::now()).elapsed();
         let daemon = daemon.clone();
-        blocking(move || {
-            daemon.open_images.write_down();
-            daemon.open_images.let_pages_go();
+        let sending = blocking(move || {
+            if write {
+                daemon.open_images.write_down();
+            }
             if check {
                 daemon.open_images.check(&daemon.cache);
             }
-        })
-        .await;
+            daemon.open_images.let_pages_go(elapsed)
+        });
+        pause = if sending.await { LET_GO_EVERY } else { KEEP_EVERY };
     }
 }
 
@@ -205,6 +223,7 @@ impl OpenImage {
             moment: Mutex::default(),
             hits: AtomicU64::new(0),
             last_read: AtomicU64::new(0),
+            sent: AtomicBool::new(false),
             listed: AtomicBool::new(false),
             opened: Instant::now(),
             used: AtomicU64::new(0),

@@ -9,7 +9,7 @@ use std::io;
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
@@ -27,8 +27,6 @@ pub(crate) struct Pages {
     bytes: Bytes,
     /// How many bytes were given out since the last look.
     given: AtomicU64,
-    /// Whether pages may be in this process' tables.
-    touched: AtomicBool,
 }
 
 /// The memory; unmapped when the last response that refers to it is gone.
@@ -72,13 +70,12 @@ impl Pages {
         let start = unsafe { mmap(std::ptr::null_mut(), length, protection, flags, file, 0) }.ok()?;
         let mapped = Arc::new(Mapped { start: NonNull::new(start.cast())?, length });
         let bytes = Bytes::from_owner(Owner(mapped.clone()));
-        Some(Pages { mapped, bytes, given: AtomicU64::new(0), touched: AtomicBool::new(false) })
+        Some(Pages { mapped, bytes, given: AtomicU64::new(0) })
     }
 
     /// These bytes of the file, to be written to a socket and not to be looked at.
     pub(crate) fn slice(&self, range: Range<u64>) -> Bytes {
         self.given.fetch_add(range.end - range.start, Ordering::Relaxed);
-        self.touched.store(true, Ordering::Relaxed);
         self.bytes.slice(self.within(range))
     }
 
@@ -103,7 +100,6 @@ impl Pages {
     /// They cannot be read, or are not there any more.
     pub(crate) fn bring_in(&self, range: Range<u64>) -> io::Result<()> {
         let (start, length) = self.whole_pages(range);
-        self.touched.store(true, Ordering::Relaxed);
         // SAFETY: the range lies within the mapping, and reading pages in changes none of them.
         match unsafe { madvise(start.cast(), length, Advice::LinuxPopulateRead) } {
             Ok(()) => Ok(()),
@@ -121,10 +117,8 @@ impl Pages {
 
     /// Takes the pages out of this process' tables; they stay in the page cache, and come back when they are needed.
     pub(crate) fn let_go(&self) {
-        if self.touched.swap(false, Ordering::Relaxed) {
-            // SAFETY: the range is the mapping, and of a file's shared pages nothing is lost.
-            unsafe { madvise(self.mapped.start.as_ptr().cast(), self.mapped.length, Advice::LinuxDontNeed) }.ok();
-        }
+        // SAFETY: the range is the mapping, and of a file's shared pages nothing is lost.
+        unsafe { madvise(self.mapped.start.as_ptr().cast(), self.mapped.length, Advice::LinuxDontNeed) }.ok();
     }
 
     fn within(&self, range: Range<u64>) -> Range<usize> {

@@ -81,6 +81,8 @@ async fn run(mut config: Config) -> Result<(), Error> {
         on_ready.0(&ready);
     }
 
+    let counted = daemon.cache.clone();
+    tokio::task::spawn_blocking(move || compare_limit(&counted));
     let connections = Connections::new(&config, daemon.clone(), fills_stop);
     tokio::select! {
         () = connections.accept(&listener) => {}
@@ -110,12 +112,17 @@ fn open(config: &Config, origin: &Origin) -> Result<Cache, Error> {
     limit.count = config.count.unwrap_or(limit.count);
     // Kept for every other process that adds to the directory.
     cache.set_limit(limit)?;
-    let file_system = cache.file_system()?;
-    let could = cache.space()?.counted(limit.count).saturating_add(file_system.available);
+    Ok(cache)
+}
+
+/// Warns of a limit that the file system has no room for. It counts the whole directory, so nobody waits for it.
+fn compare_limit(cache: &Cache) -> Result<(), icewell::Error> {
+    let limit = cache.limit()?;
+    let could = cache.space()?.counted(limit.count).saturating_add(cache.file_system()?.available);
     if limit.max_size > could {
         warn!(max_size = limit.max_size, would_fit = could, "the limit is more than the file system has room for");
     }
-    Ok(cache)
+    Ok(())
 }
 
 /// A cache in its own origin would fetch itself; an origin in the cache would be pruned.
