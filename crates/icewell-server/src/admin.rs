@@ -54,7 +54,7 @@ pub(crate) fn start(
                             let (mut request, _) = request.into_parts();
                             let managed =
                                 manage::answer_admin(&daemon, address, &mut request, asked, &fills_stop).await;
-                            request_log::log(&daemon, client, started, &request, managed.into()).map(Body::new)
+                            request_log::log(&daemon, client, started, request, managed.into()).map(Body::new)
                         }
                         None => answer(&daemon, draining, &request).await,
                     })

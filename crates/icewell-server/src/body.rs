@@ -15,7 +15,6 @@ use http::header::{HeaderMap, HeaderValue, RANGE};
 use http::{Method, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
-use icewell::Reader;
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::sync::watch;
 
@@ -23,10 +22,12 @@ use crate::daemon::{Body, Daemon, blocking};
 use crate::fill::{End, Growing, Progress};
 use crate::image_head::ImageHead;
 use crate::key::Key;
+use crate::open_images::OpenImage;
 use crate::origin::{Answer, AnswerBody, Ask};
+use crate::pages::{PIECE, Pages};
 use crate::rest::{content_length, is_of, range_from, rest};
 
-/// How much is read at a time: what a slow client costs in memory.
+/// How much is read at a time where the file cannot be mapped: what a slow client costs in memory.
 const CHUNK: u64 = 64 << 10;
 /// A range that begins this far ahead of what is written is asked from the origin instead of waited for.
 const FAR_AHEAD: u64 = 1 << 20;
@@ -40,15 +41,24 @@ pub(crate) enum Segment {
     Image { start: u64, end: Option<u64> },
 }
 
+/// How bytes of a file are handed to the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sending {
+    /// As pages that only the kernel looks at.
+    Pages,
+    /// Read before: the connection looks at them, to encrypt them. A file that is cut off would kill it otherwise.
+    Copies,
+}
+
 /// Where an image's bytes come from.
 pub(crate) enum Source {
-    Cached(Arc<Reader>),
+    Cached(Arc<OpenImage>),
     Fill(Box<Follower>),
 }
 
 /// Sends these segments.
-pub(crate) fn image_body(source: Source, segments: impl IntoIterator<Item = Segment>) -> Body {
-    let sender = Sender { source, segments: segments.into_iter().collect() };
+pub(crate) fn image_body(source: Source, sending: Sending, segments: impl IntoIterator<Item = Segment>) -> Body {
+    let sender = Sender { source, sending, segments: segments.into_iter().collect() };
     let chunks = stream::try_unfold(sender, |mut sender| async move {
         Ok(sender.next().await?.map(|chunk| (Frame::data(chunk), sender)))
     });
@@ -70,6 +80,7 @@ pub(crate) fn text(text: impl Into<Bytes>) -> Body {
 
 struct Sender {
     source: Source,
+    sending: Sending,
     segments: VecDeque<Segment>,
 }
 
@@ -83,11 +94,11 @@ impl Sender {
                 Some(Segment::Image { start, end }) => (start, end),
             };
             let chunk = match &mut self.source {
-                Source::Cached(reader) => {
-                    let end = end.unwrap_or(reader.image().size);
-                    if start < end { Some(read_chunk(reader, Reader::file, start, end).await?) } else { None }
+                Source::Cached(image) => {
+                    let end = end.or(image.head().size).unwrap_or(start);
+                    if start < end { Some(read_chunk(image, self.sending, start, end).await?) } else { None }
                 }
-                Source::Fill(follower) => follower.read(start, end).await?,
+                Source::Fill(follower) => follower.read(self.sending, start, end).await?,
             };
             if let Some(chunk) = chunk {
                 let start = start + chunk.len() as u64;
@@ -98,26 +109,92 @@ impl Sender {
     }
 }
 
-/// Reads up to a chunk. What is in the page cache is read right here; what is not, where waiting for the disk holds up
-/// nobody.
-async fn read_chunk<T: Send + Sync + 'static>(
-    holder: &Arc<T>,
-    file: fn(&T) -> &File,
-    start: u64,
-    end: u64,
-) -> io::Result<Bytes> {
+/// What is read in pieces: a cached image, or one that grows.
+trait Readable: Send + Sync + 'static {
+    fn file(&self) -> &File;
+    fn size(&self) -> Option<u64>;
+    fn small(&self) -> Option<&Bytes>;
+    fn pages(&self) -> Option<&Arc<Pages>>;
+}
+
+impl Readable for OpenImage {
+    fn file(&self) -> &File {
+        self.reader().file()
+    }
+
+    fn size(&self) -> Option<u64> {
+        self.head().size
+    }
+
+    fn small(&self) -> Option<&Bytes> {
+        self.small()
+    }
+
+    fn pages(&self) -> Option<&Arc<Pages>> {
+        self.pages()
+    }
+}
+
+impl Readable for Growing {
+    fn file(&self) -> &File {
+        &self.file
+    }
+
+    fn size(&self) -> Option<u64> {
+        self.head.size
+    }
+
+    fn small(&self) -> Option<&Bytes> {
+        None
+    }
+
+    fn pages(&self) -> Option<&Arc<Pages>> {
+        self.pages.as_ref()
+    }
+}
+
+/// The next bytes, up to a piece or a chunk: right from the page cache where the file can be mapped. What is not in memory
+/// is waited for where that holds up nobody.
+async fn read_chunk(image: &Arc<impl Readable>, sending: Sending, start: u64, end: u64) -> io::Result<Bytes> {
+    if let Some(bytes) = image.small() {
+        let bound = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+        return Ok(bytes.slice(bound(start)..bound(end)));
+    }
+    let Some(pages) = image.pages().filter(|_| sending == Sending::Pages) else {
+        return read_copy(image, start, end).await;
+    };
+    // The last chunk comes by itself, so that it is not asked for before the rest has gone: an answer that was broken off
+    // is no hit.
+    let last = end.saturating_sub(CHUNK).max(start + 1);
+    let end = if end - start > CHUNK { last.min((start / PIECE + 1) * PIECE) } else { end };
+    if !pages.are_resident(start..end) {
+        let pages = pages.clone();
+        blocking(move || pages.bring_in(start..end)).await?;
+    }
+    // Past the end of a file that was cut off, its last page reads as zeros, and no call fails.
+    if image.size() == Some(end) && image.file().metadata()?.len() < end {
+        return Err(cut_off());
+    }
+    Ok(pages.slice(start..end))
+}
+
+fn cut_off() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the image's file is shorter than it was")
+}
+
+async fn read_copy(image: &Arc<impl Readable>, start: u64, end: u64) -> io::Result<Bytes> {
     let mut chunk = vec![0; usize::try_from((end - start).min(CHUNK)).unwrap_or(0)];
-    let at_once = preadv2(file(holder), &mut [IoSliceMut::new(&mut chunk)], start, ReadWriteFlags::NOWAIT);
+    let at_once = preadv2(image.file(), &mut [IoSliceMut::new(&mut chunk)], start, ReadWriteFlags::NOWAIT);
     let (mut chunk, length) = match at_once {
         Ok(length) if length > 0 => (chunk, length),
         Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INTR) => {
-            let holder = holder.clone();
-            blocking(move || file(&holder).read_at(&mut chunk, start).map(|length| (chunk, length))).await?
+            let image = image.clone();
+            blocking(move || image.file().read_at(&mut chunk, start).map(|length| (chunk, length))).await?
         }
         Err(error) => return Err(error.into()),
     };
     if length == 0 {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the image's file is shorter than it was"));
+        return Err(cut_off());
     }
     chunk.truncate(length);
     Ok(chunk.into())
@@ -149,7 +226,7 @@ impl Follower {
     }
 
     /// The next bytes from `start` on, at most up to `end`; none at the end of the image.
-    async fn read(&mut self, start: u64, end: Option<u64>) -> io::Result<Option<Bytes>> {
+    async fn read(&mut self, sending: Sending, start: u64, end: Option<u64>) -> io::Result<Option<Bytes>> {
         if end == Some(start) {
             return Ok(None);
         }
@@ -171,7 +248,7 @@ impl Follower {
             }
             let ready = end.unwrap_or(u64::MAX).min(visible);
             if start < ready {
-                return read_chunk(&self.image.file.clone(), |file| file, start, ready).await.map(Some);
+                return read_chunk(&self.image, sending, start, ready).await.map(Some);
             }
             match ended {
                 Some(End::NotKept(rest)) => {

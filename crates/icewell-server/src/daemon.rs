@@ -13,6 +13,7 @@ use crate::fill::Fills;
 use crate::gone;
 use crate::key::Key;
 use crate::manage::Management;
+use crate::open_images::OpenImages;
 use crate::origin::{Glance, Origin};
 use crate::permits::Permits;
 use crate::request_log::Counters;
@@ -28,6 +29,7 @@ pub(crate) struct Daemon {
     pub(crate) cache: Cache,
     pub(crate) origin: Origin,
     pub(crate) fills: Fills,
+    pub(crate) open_images: OpenImages,
     pub(crate) pseudonym: Pseudonym,
     /// Whether a cached image is sent when the origin cannot be asked whether it is still right.
     pub(crate) serve_stale: bool,
@@ -55,6 +57,7 @@ impl Daemon {
             cache,
             origin,
             fills: Fills::default(),
+            open_images: OpenImages::default(),
             pseudonym: Pseudonym::new(),
             serve_stale,
             counters: Counters::default(),

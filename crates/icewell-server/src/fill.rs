@@ -20,6 +20,7 @@ use crate::daemon::blocking;
 use crate::image_head::ImageHead;
 use crate::key::Key;
 use crate::origin::{Answer, AnswerBody};
+use crate::pages::Pages;
 
 /// The last bytes are held back until the whole image is verified, so that nobody who gets them all got wrong ones.
 const HELD_BACK: u64 = 4096;
@@ -46,6 +47,8 @@ pub(crate) enum Progress {
 pub(crate) struct Growing {
     pub(crate) head: ImageHead,
     pub(crate) file: Arc<File>,
+    /// Its pages, of those that are there and those to come; none where nobody knows how many there will be.
+    pub(crate) pages: Option<Arc<Pages>>,
     /// Whether this fill replaces an image whose origin had changed.
     pub(crate) refetched: bool,
     /// Whether another process fills it, and this one only follows.
@@ -137,6 +140,13 @@ pub(crate) struct Fill {
 struct Tally {
     waiting: u64,
     committed: Option<Arc<Reader>>,
+}
+
+impl Growing {
+    pub(crate) fn new(head: ImageHead, file: Arc<File>) -> Self {
+        let pages = head.size.and_then(|size| Pages::map(&file, size)).map(Arc::new);
+        Growing { head, file, pages, refetched: false, theirs: false }
+    }
 }
 
 impl Fill {

@@ -216,7 +216,7 @@ impl Filler {
     /// go on with the origin, and the next request begins a fill of our own.
     async fn watch(&self, observer: Observer) -> Option<End> {
         let head = ImageHead::of_metadata(observer.size(), observer.metadata().clone());
-        let image = Arc::new(Growing { head, file: observer.file().clone(), refetched: false, theirs: true });
+        let image = Arc::new(Growing { theirs: true, ..Growing::new(head, observer.file().clone()) });
         info!(image_id = %self.fill.key.id, "another process fills the image; following it");
         self.fill.set(Progress::Filling { image: image.clone(), written: 0 });
         let observer = Arc::new(observer);
@@ -349,7 +349,7 @@ impl Filler {
         });
         match started.await {
             (writer, Ok(Some(file))) => {
-                let image = Arc::new(Growing { head, file: Arc::new(file), refetched, theirs: false });
+                let image = Arc::new(Growing { refetched, ..Growing::new(head, Arc::new(file)) });
                 let written = writer.written();
                 info!(image_id = %self.fill.key.id, ?size, resumed = written, "filling");
                 self.fill.set(Progress::Filling { image: image.clone(), written });

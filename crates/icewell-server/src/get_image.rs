@@ -18,7 +18,7 @@ use std::time::SystemTime;
 use http::header::{ALLOW, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode, Version};
-use icewell::{ErrorKind, Reader};
+use icewell::ErrorKind;
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -32,9 +32,11 @@ use crate::filler;
 use crate::freshness::{State, request_forces_revalidation};
 use crate::image_head::ImageHead;
 use crate::key::Key;
+use crate::open_images::OpenImage;
 use crate::origin::{Answer, NoAnswer, Origin, caller_fields};
 use crate::pass;
 use crate::request_log::Outcome;
+use crate::route::Client;
 
 /// How often one request begins anew because what it had found was gone the next moment.
 const MAX_ROUNDS: usize = 8;
@@ -52,12 +54,18 @@ impl From<Response<Body>> for Answered {
 }
 
 /// Answers a request of a client.
-pub(crate) async fn answer(daemon: &Arc<Daemon>, key: &Key, request: &Parts, stop: &watch::Receiver<bool>) -> Answered {
+pub(crate) async fn answer(
+    daemon: &Arc<Daemon>,
+    client: Client,
+    key: &Key,
+    request: &Parts,
+    stop: &watch::Receiver<bool>,
+) -> Answered {
     let head_only = request.method == Method::HEAD;
     let headers = &request.headers;
     let caller = daemon.origin.glance().map(|_| caller_fields(headers)).unwrap_or_default();
     let old = request.version < Version::HTTP_11;
-    let mut answered = Asked { daemon, key, headers, caller, head_only, old, stop }.answer().await;
+    let mut answered = Asked { daemon, client, key, headers, caller, head_only, old, stop }.answer().await;
     if head_only {
         answered.response = pass::without_body(answered.response);
         answered.outcome.hit = None;
@@ -81,6 +89,7 @@ pub(crate) fn key(request: &Parts) -> Result<Key, Box<Response<Body>>> {
 /// One request for an image.
 struct Asked<'a> {
     daemon: &'a Arc<Daemon>,
+    client: Client,
     key: &'a Key,
     headers: &'a HeaderMap,
     /// What tells a Glance who asks; nothing for other origins, which are not told.
@@ -94,7 +103,7 @@ struct Asked<'a> {
 /// What step 3 finds.
 enum Found {
     /// It is cached and good.
-    Cached(Arc<Reader>, State),
+    Cached(Arc<OpenImage>, State),
     /// It is cached, and the origin has to be asked.
     Stale,
     Missing,
@@ -115,9 +124,10 @@ impl Asked<'_> {
                 }
             }
             match self.find(good).await {
-                Ok(Found::Cached(reader, state)) => {
-                    match self.permit(reader.image().size, reader.image().digest.as_ref()).await {
-                        Ok(()) => return self.send_cached(reader, state, good),
+                Ok(Found::Cached(image, state)) => {
+                    let known = image.reader().image();
+                    match self.permit(known.size, known.digest.as_ref()).await {
+                        Ok(()) => return self.send_cached(image, state, good),
                         Err(Denied::Answered(answered)) => return *answered,
                         Err(Denied::Changed) => self.drop_cached().await,
                     }
@@ -146,32 +156,42 @@ impl Asked<'_> {
     }
 
     async fn find(&self, good: Option<Good>) -> Result<Found, icewell::Error> {
-        let forced = request_forces_revalidation(self.headers);
-        let (daemon, key) = (self.daemon.clone(), self.key.clone());
+        let image = match self.daemon.open_images.find(&self.daemon.cache, &self.key.id) {
+            Some(image) => image,
+            None => {
+                let (daemon, id) = (self.daemon.clone(), self.key.id.clone());
+                match blocking(move || daemon.open_images.open(&daemon.cache, &id)).await {
+                    Ok(image) => image,
+                    Err(error) if error.kind() == ErrorKind::NotCached => return Ok(Found::Missing),
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        let state = match &self.daemon.origin {
+            Origin::Folder(_) => self.state_by_folder(&image).await,
+            // An image that Glance has called active never changes; whether it still is, `permit` asks.
+            Origin::Glance(_) => State::Fresh { ttl_secs: 0 },
+            Origin::Http(_) => image.moment().state,
+        };
+        let forced = matches!(self.daemon.origin, Origin::Http(_)) && request_forces_revalidation(self.headers);
+        let fresh = matches!(state, State::Fresh { .. }) && !forced;
+        Ok(if fresh || good.is_some() { Found::Cached(image, state) } else { Found::Stale })
+    }
+
+    /// A folder is asked at each hit, where it holds up nobody: it may be on another machine.
+    async fn state_by_folder(&self, image: &Arc<OpenImage>) -> State {
+        let (daemon, key, image) = (self.daemon.clone(), self.key.clone(), image.clone());
         blocking(move || {
-            let reader = match daemon.cache.read(&key.id) {
-                Ok(reader) => reader,
-                Err(error) if error.kind() == ErrorKind::NotCached => return Ok(Found::Missing),
-                Err(error) => return Err(error),
-            };
-            let state = match &daemon.origin {
-                Origin::Folder(folder) => match folder.validators(&key.path_and_query) {
-                    Ok(Some(now)) if now == reader.image().metadata.validators => State::Fresh { ttl_secs: 0 },
-                    _ => State::Stale { ttl_secs: 0 },
-                },
-                // An image that Glance has called active never changes; whether it still is, `permit` asks.
-                Origin::Glance(_) => State::Fresh { ttl_secs: 0 },
-                Origin::Http(_) => ImageHead::of_image(reader.image()).freshness.state(SystemTime::now()),
-            };
-            let forced = forced && matches!(daemon.origin, Origin::Http(_));
-            let fresh = matches!(state, State::Fresh { .. }) && !forced;
-            Ok(if fresh || good.is_some() { Found::Cached(Arc::new(reader), state) } else { Found::Stale })
+            let Origin::Folder(folder) = &daemon.origin else { return State::Stale { ttl_secs: 0 } };
+            match folder.validators(&key.path_and_query) {
+                Ok(Some(now)) if now == image.head().metadata.validators => State::Fresh { ttl_secs: 0 },
+                _ => State::Stale { ttl_secs: 0 },
+            }
         })
         .await
     }
 
-    fn send_cached(&self, reader: Arc<Reader>, state: State, good: Option<Good>) -> Answered {
-        let head = ImageHead::of_image(reader.image());
+    fn send_cached(&self, image: Arc<OpenImage>, state: State, good: Option<Good>) -> Answered {
         let status = match (good, state) {
             (Some(Good::Validated), State::Fresh { .. }) => CacheStatus::revalidated().because(Forward::Request),
             (Some(Good::Validated), State::Stale { .. }) => CacheStatus::revalidated(),
@@ -181,8 +201,9 @@ impl Asked<'_> {
             (_, State::Fresh { ttl_secs: ttl_secs @ 1.. }) => CacheStatus::hit().with_ttl(ttl_secs),
             _ => CacheStatus::hit(),
         };
-        let mut answered = self.send(&head, Source::Cached(reader.clone()), None, &status);
-        answered.outcome.read = answered.outcome.reads.then(|| crate::request_log::Read::Cached(reader));
+        let fields = image.moment().fields.clone();
+        let mut answered = self.send(image.head(), fields, Source::Cached(image.clone()), None, &status);
+        answered.outcome.read = answered.outcome.reads.then_some(crate::request_log::Read::Cached(image));
         answered
     }
 
@@ -268,7 +289,8 @@ impl Asked<'_> {
         let part = self.part_of_unknown(now).map(|(part, _)| part);
         let follower =
             Follower::new(self.daemon.clone(), self.key.clone(), self.caller.clone(), progress, image.clone());
-        let mut answered = self.send(&head, Source::Fill(follower), part, status);
+        let fields = head.fields(SystemTime::now());
+        let mut answered = self.send(&head, fields, Source::Fill(follower), part, status);
         // The miss that fills is no hit.
         answered.outcome.hit = answered.outcome.hit.filter(|_| !began || image.theirs);
         answered.outcome.read = answered.outcome.reads.then(|| crate::request_log::Read::Fill(fill));

@@ -24,6 +24,8 @@ mod image_head;
 mod body;
 mod fill;
 mod filler;
+mod open_images;
+mod pages;
 mod pass;
 mod rest;
 

@@ -8,15 +8,17 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::Response;
-use http::header::HeaderName;
+use http::header::{HeaderValue, RANGE};
 use http::request::Parts;
+use http::{Method, Response, StatusCode, Uri};
 use http_body::{Frame, SizeHint};
-use icewell::Reader;
 use tracing::info;
 
-use crate::daemon::{Body, blocking};
-use crate::fill::{Fill, count};
+use crate::cache_status::CACHE_STATUS;
+use crate::daemon::{Body, Daemon};
+use crate::fill::Fill;
+use crate::get_image::Answered;
+use crate::open_images::OpenImage;
 
 /// What is to be counted when a response has ended.
 #[derive(Debug, Default)]
@@ -32,7 +34,7 @@ pub(crate) struct Outcome {
 /// What a response reads.
 #[derive(Debug)]
 pub(crate) enum Read {
-    Cached(Arc<Reader>),
+    Cached(Arc<OpenImage>),
     Fill(Arc<Fill>),
 }
 
@@ -59,37 +61,55 @@ pub(crate) struct Logged {
 struct Line {
     started: Instant,
     client: SocketAddr,
-    method: String,
-    path: String,
-    status: u16,
-    cache: String,
-    range: Option<String>,
-    daemon: Arc<crate::daemon::Daemon>,
+    status: StatusCode,
+    said: Option<Said>,
+    daemon: Arc<Daemon>,
+}
+
+/// What only the log wants to know.
+struct Said {
+    method: Method,
+    target: Uri,
+    range: Option<HeaderValue>,
+    cache: Option<HeaderValue>,
 }
 
 /// Wraps a response so that its end is logged and counted.
 pub(crate) fn log(
-    daemon: &Arc<crate::daemon::Daemon>,
+    daemon: &Arc<Daemon>,
     client: SocketAddr,
     started: Instant,
-    request: &Parts,
-    answered: crate::get_image::Answered,
+    request: Parts,
+    answered: Answered,
 ) -> Response<Logged> {
-    let text = |name: HeaderName, headers: &http::HeaderMap| {
-        headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-    };
-    let crate::get_image::Answered { response, outcome } = answered;
-    let line = Line {
-        started,
-        client,
-        method: request.method.to_string(),
-        path: request.uri.to_string(),
-        status: response.status().as_u16(),
-        cache: text(HeaderName::from_static("cache-status"), response.headers()).unwrap_or_default(),
-        range: text(http::header::RANGE, &request.headers),
-        daemon: daemon.clone(),
-    };
+    let Answered { response, outcome } = answered;
+    let said = tracing::enabled!(tracing::Level::INFO).then(|| Said {
+        method: request.method,
+        target: request.uri,
+        range: request.headers.get(RANGE).cloned(),
+        cache: response.headers().get(CACHE_STATUS).cloned(),
+    });
+    let line = Line { started, client, status: response.status(), said, daemon: daemon.clone() };
     response.map(|body| Logged { body, sent: 0, ended: false, outcome, line: Some(line) })
+}
+
+impl Line {
+    fn write(&self, bytes: u64) {
+        let Some(said) = &self.said else { return };
+        let text =
+            |value: &Option<HeaderValue>| value.as_ref().and_then(|value| value.to_str().ok().map(str::to_owned));
+        info!(
+            client = %self.client,
+            method = said.method.as_str(),
+            path = said.target.to_string(),
+            range = text(&said.range),
+            status = self.status.as_u16(),
+            bytes,
+            ms = self.started.elapsed().as_millis() as u64,
+            cache = text(&said.cache).unwrap_or_default(),
+            "request"
+        );
+    }
 }
 
 impl http_body::Body for Logged {
@@ -131,30 +151,20 @@ impl Drop for Logged {
         counters.requests.fetch_add(1, Ordering::Relaxed);
         counters.hits.fetch_add(u64::from(hit), Ordering::Relaxed);
         counters.bytes.fetch_add(self.sent, Ordering::Relaxed);
-        info!(
-            client = %line.client,
-            method = line.method,
-            path = line.path,
-            range = line.range,
-            status = line.status,
-            bytes = self.sent,
-            ms = line.started.elapsed().as_millis() as u64,
-            cache = line.cache,
-            "request"
-        );
-        let read = self.outcome.read.take().filter(|_| hit || self.sent > 0);
-        if let (Some(read), Ok(runtime)) = (read, tokio::runtime::Handle::try_current()) {
-            let daemon = line.daemon.clone();
-            daemon.counters.uncounted.fetch_add(1, Ordering::AcqRel);
-            runtime.spawn(async move {
-                match read {
-                    Read::Cached(reader) => blocking(move || count(&reader, u64::from(hit))).await,
-                    Read::Fill(fill) if hit => fill.count_hit().await,
-                    // The commit, or a hit after it, sets the access time.
-                    Read::Fill(_) => {}
-                }
-                daemon.counters.uncounted.fetch_sub(1, Ordering::AcqRel);
-            });
+        line.write(self.sent);
+        match self.outcome.read.take().filter(|_| hit || self.sent > 0) {
+            Some(Read::Cached(image)) => line.daemon.open_images.count(&image, hit),
+            Some(Read::Fill(fill)) if hit => {
+                let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+                let daemon = line.daemon.clone();
+                daemon.counters.uncounted.fetch_add(1, Ordering::AcqRel);
+                runtime.spawn(async move {
+                    fill.count_hit().await;
+                    daemon.counters.uncounted.fetch_sub(1, Ordering::AcqRel);
+                });
+            }
+            // The commit, or a hit after it, sets the access time.
+            Some(Read::Fill(_)) | None => {}
         }
     }
 }

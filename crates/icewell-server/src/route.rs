@@ -9,6 +9,7 @@ use http::{Method, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::watch;
 
+use crate::body::Sending;
 use crate::daemon::Daemon;
 use crate::get_image::{self, Answered};
 use crate::origin::{Glance, image_of_file};
@@ -21,6 +22,13 @@ pub(crate) struct Client {
     pub(crate) address: SocketAddr,
     /// `http` or `https`.
     pub(crate) scheme: &'static str,
+}
+
+impl Client {
+    /// How the bytes of an image are handed to the socket.
+    pub(crate) fn sending(self) -> Sending {
+        if self.scheme == "https" { Sending::Copies } else { Sending::Pages }
+    }
 }
 
 /// Answers a request of a client.
@@ -37,7 +45,7 @@ pub(crate) async fn answer(
     }
     let Some(glance) = daemon.origin.glance() else {
         return match get_image::key(parts) {
-            Ok(key) => get_image::answer(daemon, &key, parts, stop).await,
+            Ok(key) => get_image::answer(daemon, client, &key, parts, stop).await,
             Err(response) => (*response).into(),
         };
     };
@@ -49,7 +57,7 @@ pub(crate) async fn answer(
     // To a Glance, a `Content-Range` in a request is a range of its own kind.
     let reads = matches!(parts.method, Method::GET | Method::HEAD) && !parts.headers.contains_key(CONTENT_RANGE);
     match image_of_file(parts.uri.path()).filter(|_| reads) {
-        Some(id) => get_image::answer(daemon, &Glance::key(id, parts.uri.query()), parts, stop).await,
+        Some(id) => get_image::answer(daemon, client, &Glance::key(id, parts.uri.query()), parts, stop).await,
         None => proxy::pass_on(daemon, glance, client, parts, body).await.into(),
     }
 }

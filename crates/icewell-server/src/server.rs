@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{debug, info, warn};
 
 use crate::config::{Config, Ready};
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, blocking};
 use crate::error::Error;
 use crate::keystone::Session;
 use crate::manage::{AdminToken, Management};
@@ -28,7 +28,7 @@ use crate::origin::{Origin, Reach};
 use crate::route::Client;
 use crate::service::Service;
 use crate::tls::Tls;
-use crate::{admin, janitor, prefetch, request_log, route};
+use crate::{admin, janitor, open_images, prefetch, request_log, route};
 
 /// The most bytes of a request's head: about this much, as what came with it is looked at.
 const MAX_HEAD: usize = 64 << 10;
@@ -81,6 +81,7 @@ async fn run(mut config: Config) -> Result<(), Error> {
     };
     janitor::start(&daemon, config.stall_time, &fills_stop);
     prefetch::start(&daemon, &fills_stop);
+    tokio::spawn(open_images::keep(daemon.clone(), fills_stop.clone()));
 
     let folder = match &daemon.origin {
         Origin::Folder(folder) => Some(folder.path().to_owned()),
@@ -93,6 +94,8 @@ async fn run(mut config: Config) -> Result<(), Error> {
         on_ready.0(&ready);
     }
 
+    let counted = daemon.cache.clone();
+    tokio::task::spawn_blocking(move || compare_limit(&counted));
     let connections = Connections::new(&config, tls, daemon.clone(), fills_stop, drain);
     tokio::select! {
         () = connections.accept(&listener) => {}
@@ -122,12 +125,17 @@ fn open(config: &Config, origin: &Origin) -> Result<Cache, Error> {
     limit.count = config.count.unwrap_or(limit.count);
     // Kept for every other process that adds to the directory.
     cache.set_limit(limit)?;
-    let file_system = cache.file_system()?;
-    let could = cache.space()?.counted(limit.count).saturating_add(file_system.available);
+    Ok(cache)
+}
+
+/// Warns of a limit that the file system has no room for. It counts the whole directory, so nobody waits for it.
+fn compare_limit(cache: &Cache) -> Result<(), icewell::Error> {
+    let limit = cache.limit()?;
+    let could = cache.space()?.counted(limit.count).saturating_add(cache.file_system()?.available);
     if limit.max_size > could {
         warn!(max_size = limit.max_size, would_fit = could, "the limit is more than the file system has room for");
     }
-    Ok(cache)
+    Ok(())
 }
 
 /// A cache in its own origin would fetch itself; an origin in the cache would be pruned.
@@ -184,12 +192,14 @@ fn signals(kind: SignalKind) -> Result<tokio::signal::unix::Signal, Error> {
 }
 
 /// Gives fills that were told to stop the time to make durable what they have, and the last hits that to be counted.
-async fn end_of_fills(daemon: &Daemon) {
+async fn end_of_fills(daemon: &Arc<Daemon>) {
     let started = Instant::now();
     let busy = || daemon.fills.len() > 0 || daemon.counters.uncounted.load(Ordering::Acquire) > 0;
     while busy() && started.elapsed() < SUSPEND_TIMEOUT {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    let daemon = daemon.clone();
+    blocking(move || daemon.open_images.write_down()).await;
 }
 
 /// The connections of clients.
@@ -245,7 +255,7 @@ impl Connections {
                 let started = Instant::now();
                 let (mut request, body) = request.into_parts();
                 let answered = route::answer(&daemon, client, &mut request, body, &fills_stop).await;
-                Ok::<_, Infallible>(request_log::log(&daemon, address, started, &request, answered))
+                Ok::<_, Infallible>(request_log::log(&daemon, address, started, request, answered))
             }
         });
         let (http, watcher) = (self.http.clone(), self.graceful.watcher());

@@ -11,7 +11,7 @@ use crate::attrs::{self, Metadata, Tagged};
 use crate::binding::Adoption;
 use crate::clean::Cleaned;
 use crate::copy::Copied;
-use crate::entry::{Image, Incomplete, Invalid, Summary};
+use crate::entry::{Image, Incomplete, Invalid, Stamp, Summary};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
@@ -195,6 +195,16 @@ impl Cache {
     /// [`ErrorKind::NotCached`].
     pub fn read(&self, id: &ImageId) -> Result<Reader> {
         Reader::open(self.folders.clone(), self.clock.clone(), id)
+    }
+
+    /// A look at the name `id`, for who keeps a [`Reader`] of it open: while this is the [`Reader::stamp`], the reader's
+    /// image is still the cached one. One call to the system. None where there is no such file.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn stamp(&self, id: &ImageId) -> Result<Option<Stamp>> {
+        entry::stamp(&self.folders, id)
     }
 
     /// Claims `id`, to fill it: nobody else can until the [`Writer`] is gone.

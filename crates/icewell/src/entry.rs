@@ -60,6 +60,37 @@ impl Image {
     }
 }
 
+/// What tells one state of a file from another: as long as a name has the same stamp, it is the same file with the same
+/// bytes and the same tags.
+///
+/// Two changes within one tick of the file system's clock may leave one stamp (`inode(7)`): whoever keeps what it read of
+/// a file by its stamp may miss the second for as long as nothing else changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    inode: (u32, u32, u64),
+    size: u64,
+    modified: SystemTime,
+    changed: SystemTime,
+}
+
+impl Stamp {
+    pub(crate) fn of(stat: &Stat) -> Self {
+        Stamp { inode: stat.inode, size: stat.size, modified: stat.modified, changed: stat.changed }
+    }
+
+    /// Whether both are of one file with the same bytes, whatever its tags say.
+    pub fn has_bytes_of(&self, other: &Stamp) -> bool {
+        Stamp { changed: other.changed, ..*self } == *other
+    }
+}
+
+/// The stamp of the file that has this name; none where there is none, or no regular one.
+pub(crate) fn stamp(folders: &Folders, id: &ImageId) -> Result<Option<Stamp>> {
+    let path = || folders.root.path_of(id.as_str());
+    let stat = folders.root.stat(OsStr::new(id.as_str())).context("look at", path)?;
+    Ok(stat.filter(|stat| stat.kind == Kind::File).map(|stat| Stamp::of(&stat)))
+}
+
 /// A cached image, as a Glance lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

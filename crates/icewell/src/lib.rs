@@ -41,7 +41,7 @@ pub use cache::{Cache, FileSystem, LeastRecent};
 pub use clean::{Cleaned, DEFAULT_STALL_TIME};
 pub use copy::Copied;
 pub use digest::{Algorithm, Digest, InvalidDigest};
-pub use entry::{Filler, Image, Incomplete, Invalid, Summary};
+pub use entry::{Filler, Image, Incomplete, Invalid, Stamp, Summary};
 pub use error::{Error, ErrorKind, Result};
 pub use examine::{Finding, Severity, examine};
 pub use image_id::{ImageId, InvalidImageId, MAX_LEN};

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::SystemTime;
 
 use crate::attrs::{Identity, Tagged};
-use crate::entry::{self, Image};
+use crate::entry::{self, Image, Stamp};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
@@ -73,22 +74,44 @@ impl Reader {
     /// Counts several at once. Exact under any number of Icewell's threads and processes; a removed image's are lost
     /// with it, which is no error.
     pub fn count_hits(&self, hits: u64) -> Result<()> {
+        self.add_hits(hits)?;
+        self.touch()
+    }
+
+    fn add_hits(&self, hits: u64) -> Result<()> {
         let counting = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
         let counted = sys::hold_file(&self.file, || {
             let before = Tagged::File(&self.file).hits();
             sys::set_tag(&self.file, tag::HITS, before.saturating_add(hits).to_string().as_bytes())
         });
         drop(counting);
-        counted.context("count a hit of", || self.path())?;
-        self.touch()
+        counted.context("count a hit of", || self.path())
+    }
+
+    /// Counts as many hits as there were since the last time, which may be none, and makes `last` the access time, unless
+    /// a later one is there already. For who reads often, and does not want to pay for each read by itself.
+    pub fn count_reads(&self, hits: u64, last: SystemTime) -> Result<()> {
+        if hits > 0 {
+            self.add_hits(hits)?;
+        }
+        let accessed = sys::stat(&self.file).context("look at", || self.path())?;
+        if Tagged::File(&self.file).last_accessed(&accessed) < last { self.set_accessed(last) } else { Ok(()) }
+    }
+
+    /// What tells this file, as it was when it was opened, from a changed or another one.
+    pub fn stamp(&self) -> Stamp {
+        Stamp::of(&self.stat)
     }
 
     /// Makes now the image's access time. Only a file's owner may (`utimensat(2)`); anybody else leaves a tag.
     pub fn touch(&self) -> Result<()> {
-        let now = self.clock.now();
-        let touched = match sys::set_times(&self.file, SetTime::To(now), SetTime::Keep) {
+        self.set_accessed(self.clock.now())
+    }
+
+    fn set_accessed(&self, time: SystemTime) -> Result<()> {
+        let touched = match sys::set_times(&self.file, SetTime::To(time), SetTime::Keep) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                sys::set_tag(&self.file, tag::ACCESSED, time::to_tag(now).as_bytes())
+                sys::set_tag(&self.file, tag::ACCESSED, time::to_tag(time).as_bytes())
             }
             other => other,
         };

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
@@ -28,6 +29,8 @@ const MARK_EVERY: u64 = 4 << 20;
 const MARK_INTERVAL: Duration = Duration::from_millis(200);
 /// Bytes are made durable at this distance: how much a power cut may cost, and how short the wait at commit is.
 const SYNC_EVERY: u64 = 64 << 20;
+/// As many bytes as this take longer to hash than a thread takes to start.
+const HASHED_APART: usize = 256 << 10;
 /// The first reservation of an image whose size is not known; each further one is half of what is written.
 const FIRST_STEP: u64 = 1 << 20;
 const LARGEST_STEP: u64 = 256 << 20;
@@ -232,17 +235,37 @@ impl Writer {
             None if end > self.mark.reserved => self.reserve_step(end)?,
             _ => {}
         }
-        self.write_data(bytes)?;
-        if let Some(hasher) = &mut self.hasher {
+        self.store_and_hash(bytes, end)?;
+        if end - self.marked.0 >= MARK_EVERY || self.marked.1.elapsed() >= MARK_INTERVAL {
+            self.store_mark()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the bytes and adds them to the digest: many of them at the same time, on a thread that ends with this call.
+    fn store_and_hash(&mut self, bytes: &[u8], end: u64) -> Result<()> {
+        let Some(mut hasher) = self.hasher.take() else { return self.store(bytes, end) };
+        let mut hashed = false;
+        let stored = thread::scope(|scope| {
+            if bytes.len() >= HASHED_APART {
+                let thread = thread::Builder::new().name("digest".into());
+                hashed = thread.spawn_scoped(scope, || hasher.update(bytes)).is_ok();
+            }
+            self.store(bytes, end)
+        });
+        if !hashed {
             hasher.update(bytes);
         }
+        self.hasher = Some(hasher);
+        stored
+    }
+
+    fn store(&mut self, bytes: &[u8], end: u64) -> Result<()> {
+        self.write_data(bytes)?;
         self.mark.written = end;
         if end - self.mark.synced >= SYNC_EVERY {
             sys::sync_data(&self.claimed.bytes).context("make durable", || self.path())?;
             self.mark.synced = end;
-        }
-        if end - self.marked.0 >= MARK_EVERY || self.marked.1.elapsed() >= MARK_INTERVAL {
-            self.store_mark()?;
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ mod lifecycle;
 mod limit;
 mod manage;
 mod one_directory;
+mod open_images;
 
 mod origin_tls;
 mod proxy;

@@ -1,9 +1,7 @@
 //! Steps 4 and 5: conditions, then ranges, then the body.
 
-use std::time::SystemTime;
-
 use http::header::{
-    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, HeaderName, HeaderValue, LAST_MODIFIED,
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED,
 };
 use http::{Response, StatusCode};
 
@@ -27,9 +25,16 @@ impl Asked<'_> {
     }
 
     /// `part` is the one asked for of an image whose size is not known yet.
-    pub(super) fn send(&self, head: &ImageHead, source: Source, part: Option<Part>, status: &CacheStatus) -> Answered {
+    pub(super) fn send(
+        &self,
+        head: &ImageHead,
+        fields: HeaderMap,
+        source: Source,
+        part: Option<Part>,
+        status: &CacheStatus,
+    ) -> Answered {
         let mut response = Response::new(empty());
-        *response.headers_mut() = head.fields(SystemTime::now());
+        *response.headers_mut() = fields;
         self.daemon.pseudonym.add_to(response.headers_mut());
         status.append_to(response.headers_mut());
         match conditional::evaluate(self.headers, &head.validators()) {
@@ -61,7 +66,8 @@ impl Asked<'_> {
                     response.headers_mut().insert(CONTENT_LENGTH, size.into());
                 }
                 outcome.hit = Some(head.size);
-                *response.body_mut() = image_body(source, [Segment::Image { start: 0, end: head.size }]);
+                *response.body_mut() =
+                    image_body(source, self.client.sending(), [Segment::Image { start: 0, end: head.size }]);
             }
             Some((size, Resolved::NotSatisfiable)) => {
                 *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
@@ -74,7 +80,11 @@ impl Asked<'_> {
                 set(&mut response, CONTENT_RANGE, &content_range(part, size));
                 response.headers_mut().insert(CONTENT_LENGTH, part.len().into());
                 outcome.hit = (part.start == 0).then_some(Some(part.len()));
-                *response.body_mut() = image_body(source, [Segment::Image { start: part.start, end: Some(part.end) }]);
+                *response.body_mut() = image_body(
+                    source,
+                    self.client.sending(),
+                    [Segment::Image { start: part.start, end: Some(part.end) }],
+                );
             }
             Some((size, Resolved::Parts(parts))) => {
                 // Several parts are resolved only where the size is known.
@@ -88,7 +98,8 @@ impl Asked<'_> {
                     [Segment::Text(multipart.head(*part)), image]
                 });
                 let tail = Segment::Text(multipart.tail());
-                *response.body_mut() = image_body(source, segments.chain([tail]).collect::<Vec<_>>());
+                *response.body_mut() =
+                    image_body(source, self.client.sending(), segments.chain([tail]).collect::<Vec<_>>());
             }
         }
         Answered { response, outcome }

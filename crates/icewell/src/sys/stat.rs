@@ -27,6 +27,8 @@ pub(crate) struct Stat {
     pub(crate) allocated: u64,
     pub(crate) accessed: SystemTime,
     pub(crate) modified: SystemTime,
+    /// When anything of the file was last changed, its tags too.
+    pub(crate) changed: SystemTime,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     pub(crate) mode: u32,
@@ -56,6 +58,7 @@ fn call<Fd: AsFd>(dir: Fd, name: &OsStr, flags: AtFlags) -> Result<Stat, Errno> 
         allocated: stat.stx_blocks.saturating_mul(512),
         accessed: time(stat.stx_atime),
         modified: time(stat.stx_mtime),
+        changed: time(stat.stx_ctime),
         uid: stat.stx_uid,
         gid: stat.stx_gid,
         mode: u32::from(stat.stx_mode) & 0o7777,

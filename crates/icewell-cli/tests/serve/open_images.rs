@@ -1,0 +1,85 @@
+//! Images that the daemon keeps open between hits: the directory stays the only truth.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::fixture::{Ask, Daemon, Image, Origin, until};
+
+/// A daemon with `a` cached and hit, so that it is open.
+fn opened(image: &Image) -> (Origin, Daemon) {
+    let origin = Origin::of(image);
+    let daemon = Daemon::of(&origin);
+    daemon.get("/a").is(&image.bytes);
+    daemon.settles_at("a", 0);
+    daemon.get("/a").is(&image.bytes);
+    (origin, daemon)
+}
+
+#[test]
+fn an_image_put_under_its_name_is_sent_at_once() {
+    for size in [1000, 300_000] {
+        let (image, other) = (Image::new(1, size), Image::new(2, size));
+        let (origin, daemon) = opened(&image);
+        // As `cp` and `mv` would, with the tags of the first: the same name, another file.
+        let (file, aside) = (daemon.dir.join("a"), daemon.dir.join("aside"));
+        let copied = std::process::Command::new("cp").args(["--preserve=all"]).args([&file, &aside]).status().unwrap();
+        assert!(copied.success());
+        fs::write(&aside, other.bytes.as_slice()).unwrap();
+        fs::rename(&aside, &file).unwrap();
+        daemon.get("/a").is(&other.bytes);
+        // The same file with other bytes.
+        fs::write(&file, image.bytes.as_slice()).unwrap();
+        daemon.get("/a").is(&image.bytes);
+        assert_eq!(origin.requests(), 1);
+    }
+}
+
+#[test]
+fn a_removed_image_is_fetched_anew_and_its_space_is_given_back() {
+    let image = Image::new(3, 5_000_000);
+    let (origin, daemon) = opened(&image);
+    let kept = || -> Vec<PathBuf> {
+        let fds = fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap();
+        let open = fds.filter_map(|fd| fs::read_link(fd.unwrap().path()).ok());
+        let maps = fs::read_to_string(format!("/proc/{}/maps", daemon.pid())).unwrap();
+        let mapped =
+            maps.lines().filter_map(|line| line.split_once('/').map(|(_, path)| PathBuf::from(format!("/{path}"))));
+        open.chain(mapped).filter(|path| path.to_string_lossy().ends_with("/a (deleted)")).collect()
+    };
+    fs::remove_file(daemon.dir.join("a")).unwrap();
+    assert!(!kept().is_empty(), "it was open");
+    until("the removed image is closed", || kept().is_empty());
+    daemon.get("/a").is(&image.bytes);
+    assert_eq!(origin.requests(), 2);
+}
+
+#[test]
+fn an_image_cut_off_while_it_is_sent_ends_as_broken() {
+    // More than sockets take ahead, so that the daemon comes to the end only after the cut.
+    let image = Image::new(4, 40_000_000);
+    let (_origin, daemon) = opened(&image);
+    for keep in [30_000_000, 39_999_999] {
+        let mut download = Ask::get("/a").begin(daemon.address);
+        download.read_to(1000);
+        let file = fs::OpenOptions::new().write(true).open(daemon.dir.join("a")).unwrap();
+        file.set_len(keep).unwrap();
+        download.finish().is_broken_off(&image.bytes);
+        // It runs, and serves others.
+        assert_eq!(daemon.head("/a").status, 200);
+        fs::write(daemon.dir.join("a"), image.bytes.as_slice()).unwrap();
+    }
+    daemon.get("/a").is(&image.bytes);
+}
+
+#[test]
+fn hits_are_on_disk_while_the_daemon_runs() {
+    let image = Image::new(5, 1000);
+    let (_origin, daemon) = opened(&image);
+    for hits in 2..20 {
+        daemon.get("/a").is(&image.bytes);
+        if hits % 5 == 0 {
+            daemon.settles_at("a", hits);
+        }
+    }
+    daemon.settles_at("a", 19);
+}
