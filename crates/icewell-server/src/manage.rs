@@ -165,29 +165,42 @@ impl<'a> Request<'a> {
             // What can never be fetched is not queued.
             _ => self.daemon.key_of(&id).is_some(),
         };
-        let description = match self.daemon.origin.glance().filter(|_| self.names_somebody()) {
-            Some(glance) => self.describe(glance, &id).await?,
-            None if here => return Ok(Named { id, description: None }),
-            None => return Err(unknown()),
+        let seen = match self.daemon.origin.glance() {
+            Some(glance) if self.names_somebody() => Some(self.describe(glance, &id).await?),
+            Some(glance) => self.describe_as_service(glance, &id).await,
+            None => None,
         };
-        match (description, operation) {
-            (None, Operation::Drop(_)) if here => Ok(Named { id, description: None }),
-            (None, _) => Err(unknown()),
-            (description, _) => Ok(Named { id, description }),
+        match seen {
+            Some(Some(description)) => Ok(Named { id, description: Some(description) }),
+            Some(None) if matches!(operation, Operation::Queue(_)) => Err(unknown()),
+            _ if here => Ok(Named { id, description: None }),
+            _ => Err(unknown()),
         }
     }
 
-    /// Whether Glance can be asked of an image: always, unless the caller is nobody to it.
+    /// Whether Glance can be asked of an image in the caller's name: always, unless that is nobody to it.
     fn names_somebody(&self) -> bool {
         !self.trusted || TOKENS.iter().any(|name| self.caller.contains_key(*name))
     }
 
+    /// What Glance says of the image to the caller; none if it is unknown.
     async fn describe(&self, glance: &Glance, id: &ImageId) -> Result<Option<Description>, Box<Response<Body>>> {
         match glance.describe(id, &self.asking()).await {
             Ok(Ok(description)) => Ok(Some(description)),
             Ok(Err(answer)) if answer.status == StatusCode::NOT_FOUND => Ok(None),
             Ok(Err(answer)) => Err(Box::new(who::relay_refusal(self.form, answer))),
             Err(no_answer) => Err(who::no_glance(self.form, no_answer)),
+        }
+    }
+
+    /// The same to the daemon itself; none where it is nobody, or gets no answer: whoever is trusted does not wait for
+    /// a Keystone.
+    async fn describe_as_service(&self, glance: &Glance, id: &ImageId) -> Option<Option<Description>> {
+        let service = self.daemon.service.as_ref()?;
+        let answer = service.ask(glance, Glance::ask_for_description(id)).await.ok()?;
+        match Glance::description(answer).await.ok()? {
+            Ok(description) => Some(Some(description)),
+            Err(answer) => (answer.status == StatusCode::NOT_FOUND).then_some(None),
         }
     }
 

@@ -12,7 +12,7 @@ use tracing::info;
 use super::{CLEAR_TARGET, Named, Old, Request, reply};
 use crate::daemon::{Body, Daemon, blocking};
 use crate::error::chain;
-use crate::filler;
+use crate::filler::{self, Asker};
 
 type Answered = Result<Response<Body>, Box<Response<Body>>>;
 
@@ -64,7 +64,7 @@ impl Request<'_> {
                 return self
                     .refuse(StatusCode::BAD_REQUEST, "Only images with status active can be targeted for queueing");
             }
-            description => description.is_some(),
+            description => description.is_some() && self.names_somebody(),
         };
         let id = image.id.clone();
         // First, so that it is asked for as long as it is not there, however the fill ends.
@@ -73,7 +73,7 @@ impl Request<'_> {
             let Some(key) = self.daemon.key_of(&image.id) else { return Ok(reply::empty(StatusCode::ACCEPTED)) };
             let (fill, new) = self.daemon.fills.join_or_create(&key);
             if new {
-                let asker = filler::Asker::Client(self.passed_on());
+                let asker = Asker::Client(self.passed_on());
                 filler::start(self.daemon, &fill, asker, filler::Found::Missing, self.stop);
             }
         }

@@ -111,7 +111,9 @@ pub(crate) async fn may_by_glance(
         return Ok(true);
     }
     // So that its refusal has the form that this client would have got.
-    asking.insert(ACCEPT, headers.get(ACCEPT).cloned().unwrap_or(HeaderValue::from_static("text/plain")));
+    if let Some(accept) = headers.get(ACCEPT) {
+        asking.insert(ACCEPT, accept.clone());
+    }
     let form = Form::of(headers);
     let mut answer = glance.ask_for_cache(asking).await.map_err(|no_answer| no_glance(form, no_answer))?;
     let may = match answer.status {
