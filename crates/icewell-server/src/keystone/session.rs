@@ -141,6 +141,10 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -208,5 +212,41 @@ mod tests {
         assert!(session.held.lock().await.token.is_some());
         session.forget(&token).await;
         assert!(session.held.lock().await.token.is_none());
+    }
+
+    /// Answers every login with a token; how many there were.
+    fn serve_logins(listener: std::net::TcpListener) -> Arc<AtomicUsize> {
+        let logins = Arc::new(AtomicUsize::new(0));
+        let counted = logins.clone();
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (mut client, mut request) = (client.unwrap(), Vec::new());
+                // The body is one line of JSON, whose last braces end it.
+                while !request.ends_with(b"}}}}}") {
+                    let mut piece = [0; 4096];
+                    let length = client.read(&mut piece).unwrap();
+                    request.extend_from_slice(&piece[..length]);
+                }
+                counted.fetch_add(1, Ordering::SeqCst);
+                let text = "{\"token\": {}}";
+                let head =
+                    format!("HTTP/1.1 201 Created\r\nX-Subject-Token: t\r\nContent-Length: {}\r\n\r\n", text.len());
+                client.write_all((head + text).as_bytes()).unwrap();
+            }
+        });
+        logins
+    }
+
+    #[tokio::test]
+    async fn many_who_need_a_token_at_once_log_in_once() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let logins = serve_logins(listener);
+        let fields = [("auth_url", &*url), ("user_id", "1f"), ("password", "p")];
+        let credentials = Credentials::from_fields(fields.map(|(name, value)| (name, value.to_owned()))).unwrap();
+        let session = Session::new(credentials, 60 * SECOND).unwrap();
+        let tokens = futures_util::future::join_all((0..10).map(|_| session.token())).await;
+        assert!(tokens.iter().all(Result::is_ok), "{tokens:?}");
+        assert_eq!(logins.load(Ordering::SeqCst), 1);
     }
 }
