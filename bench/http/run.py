@@ -32,7 +32,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench-http: stopped"))
     plan = plan_of(options)
     record = {"machine": machine.shape(TARGET.parent), "versions": machine.versions(options.icewell)}
-    record |= {"command": ["make", "bench-http", *sys.argv[1:]], "plan": vars(plan), "rows": [], "absent": {}}
+    given = f"ARGS='{' '.join(sys.argv[1:])}'" if sys.argv[1:] else ""
+    record |= {"command": ["make", "bench-http", given], "plan": vars(plan), "rows": [], "absent": {}}
     out = pathlib.Path(options.out or TARGET / f"{time.strftime('%Y%m%d-%H%M%S')}.json")
     out.parent.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
