@@ -54,7 +54,7 @@ def made_on(record):
     machine, versions = record["machine"], record["versions"]
     lines = [
         "### The run\n",
-        f"- {machine['date']}, {record['seconds'] // 60} minutes: `{' '.join(record['command'])}`, "
+        f"- {machine['date']}, {record['seconds'] // 60} minutes: `{' '.join(record['command']).strip()}`, "
         f"{record['plan']['rounds']} rounds of {record['plan']['seconds']} s",
         f"- {machine['cpu']}, {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB of memory, Linux "
         f"{machine['kernel']}, {machine['file_system']}; load before the run {machine['load_before']:.2f}",

@@ -26,7 +26,7 @@ def shape(folder):
         "cores": os.cpu_count(),
         "memory_bytes": int(memory[1]) * 1024,
         "kernel": os.uname().release.split("-")[0],
-        "file_system": _said(["stat", "-f", "-c", "%T", folder]).strip(),
+        "file_system": _said(["findmnt", "-n", "-o", "FSTYPE", "-T", folder]).strip(),
         "load_before": os.getloadavg()[0],
         "date": datetime.date.today().isoformat(),
     }

@@ -268,13 +268,20 @@ class Bare(Server):
     """The kernel's own limits: bench/http/src/bare.rs."""
 
     caches = False
+    _all = []
+
+    def start(self):
+        super().start()
+        self._all.append(self)
 
     def command(self):
         command = [ROOT / "target/release/bench-bare", "--listen", f"127.0.0.1:{self.port}"]
         return [*command, "--root", self.setting.origin.files, "--how", self.name.removeprefix("bare-")]
 
     def forget(self):
-        process.page_out(self.pids(), self.setting.origin.files)
+        # What one of them has mapped stays in memory for all.
+        for one in self._all:
+            process.page_out(one.pids(), self.setting.origin.files)
 
 
 KINDS = {

@@ -45,7 +45,8 @@ enum How {
 struct Served {
     file: File,
     size: u64,
-    map: Mmap,
+    /// For `mmap` only: mapped pages stay when the page cache is emptied.
+    map: Option<Mmap>,
 }
 
 fn main() -> io::Result<()> {
@@ -55,9 +56,13 @@ fn main() -> io::Result<()> {
         let entry = entry?;
         if entry.file_type()?.is_file() {
             let file = File::open(entry.path())?;
-            // SAFETY: the harness makes these files before it starts this server and never shortens them.
-            let map = unsafe { Mmap::map(&file)? };
-            files.insert(format!("/{}", entry.file_name().display()), Served { size: map.len() as u64, file, map });
+            let map = match args.how {
+                // SAFETY: the harness makes these files before it starts this server and never shortens them.
+                How::Mmap => Some(unsafe { Mmap::map(&file)? }),
+                How::Sendfile | How::Read => None,
+            };
+            let size = entry.metadata()?.len();
+            files.insert(format!("/{}", entry.file_name().display()), Served { file, size, map });
         }
     }
     let files = Arc::new(files);
@@ -149,7 +154,8 @@ fn send(
                 }
             }
             How::Mmap => {
-                stream.write_all(served.map.get(index(at)..index(at + length)).unwrap_or_default())?;
+                let map = served.map.as_deref().unwrap_or_default();
+                stream.write_all(map.get(index(at)..index(at + length)).unwrap_or_default())?;
                 at += length;
             }
             How::Read => {
