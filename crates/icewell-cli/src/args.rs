@@ -34,8 +34,11 @@ pub(crate) struct Global {
     pub(crate) dir: Option<PathBuf>,
 
     /// Take image_cache_dir, image_cache_max_size and image_cache_stall_time from this glance-api.conf
+    ///
+    /// May be given several times, as glance-api.conf and glance-cache.conf: the later counts before the earlier. A folder
+    /// stands for the *.conf in it.
     #[arg(long, global = true, value_name = "FILE", env = "ICEWELL_GLANCE_CONF", hide_env_values = true)]
-    pub(crate) glance_conf: Option<PathBuf>,
+    pub(crate) glance_conf: Vec<PathBuf>,
 
     /// Print JSON
     #[arg(long, global = true)]

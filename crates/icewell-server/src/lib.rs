@@ -35,6 +35,7 @@ mod origin;
 mod admin;
 mod fetch;
 mod janitor;
+mod legacy_api;
 mod request_log;
 
 mod cache_status;
@@ -49,4 +50,5 @@ pub use config::{Config, OnReady, Ready};
 pub use error::Error;
 pub use fetch::{Fetched, Fetcher};
 pub use keystone::{Credentials, FIELDS};
+pub use legacy_api::{LegacyAnswer, LegacyApi};
 pub use server::serve;
