@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use icewell::{Count, DEFAULT_STALL_TIME};
 
+use crate::keystone::Credentials;
+
 /// The daemon's settings. [`Config::new`] gives the defaults.
 #[derive(Debug)]
 pub struct Config {
@@ -38,6 +40,9 @@ pub struct Config {
     pub origin_timeout: Duration,
     /// A file of certificates (PEM) to trust besides the system's.
     pub origin_ca: Option<PathBuf>,
+    /// Who the daemon is to a Glance, when no client waits: for the queue, for fills that broke off, and to notice what
+    /// was deleted elsewhere. The certificates that they trust are trusted there, too, unless `origin_ca` says others.
+    pub credentials: Option<Credentials>,
     /// Called once everything listens.
     pub on_ready: Option<OnReady>,
 }
@@ -82,6 +87,7 @@ impl Config {
             drain_timeout: Duration::from_secs(30),
             origin_timeout: Duration::from_secs(30),
             origin_ca: None,
+            credentials: None,
             on_ready: None,
         }
     }

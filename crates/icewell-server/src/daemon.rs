@@ -10,9 +10,11 @@ use icewell::{Cache, ImageId};
 use tokio::sync::Notify;
 
 use crate::fill::Fills;
+use crate::gone;
 use crate::origin::Origin;
 use crate::permits::Permits;
 use crate::request_log::Counters;
+use crate::service::Service;
 use crate::via::Pseudonym;
 
 /// A response's body: bytes as they become ready, or an error, at which the connection is broken off.
@@ -30,12 +32,21 @@ pub(crate) struct Daemon {
     pub(crate) counters: Counters,
     pub(crate) oversized: Oversized,
     pub(crate) permits: Permits,
+    /// Who the daemon is to a Glance, if it was told.
+    pub(crate) service: Option<Service>,
+    pub(crate) asked: gone::Asked,
     /// Notified when something was queued, so that it is fetched at once.
     pub(crate) queue_changed: Notify,
 }
 
 impl Daemon {
-    pub(crate) fn new(cache: Cache, origin: Origin, serve_stale: bool, auth_ttl: Duration) -> Arc<Self> {
+    pub(crate) fn new(
+        cache: Cache,
+        origin: Origin,
+        service: Option<Service>,
+        serve_stale: bool,
+        auth_ttl: Duration,
+    ) -> Arc<Self> {
         Arc::new(Daemon {
             cache,
             origin,
@@ -45,6 +56,8 @@ impl Daemon {
             counters: Counters::default(),
             oversized: Oversized::default(),
             permits: Permits::new(auth_ttl),
+            service,
+            asked: gone::Asked::default(),
             queue_changed: Notify::new(),
         })
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
 use icewell::{Adoption, Cache, ImageId};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -13,7 +12,9 @@ use crate::error::Error;
 use crate::fill::{End, Progress};
 use crate::filler;
 use crate::key::Key;
+use crate::keystone::{Credentials, Session};
 use crate::origin::{Origin, Reach};
+use crate::service::Service;
 
 /// How long the origin may take to connect, to answer, and between two pieces of a body.
 const ORIGIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,6 +25,13 @@ pub struct Fetcher {
     daemon: Arc<Daemon>,
     runtime: Runtime,
     stop: watch::Sender<bool>,
+}
+
+/// Whether the cache is bound to the origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bind {
+    ToOrigin,
+    Not,
 }
 
 /// What a fetch did.
@@ -39,26 +47,49 @@ pub enum Fetched {
 }
 
 impl Fetcher {
-    /// A fetcher of this cache and origin; the cache is bound to the origin.
+    /// A fetcher of this cache and origin; the cache is bound to the origin. The credentials are for a Glance, and the
+    /// certificates that they trust are trusted there, too.
     ///
     /// # Errors
     ///
-    /// A usage error for text that is no origin; one of the library where the cache is bound to another.
-    pub fn new(cache: Cache, origin: &str) -> Result<Self, Error> {
-        let origin = Origin::parse(origin, &Reach { timeout: ORIGIN_TIMEOUT, ca: None })?;
-        if origin.glance().is_some() {
-            return Err(Error::new(
-                "cannot fetch from a Glance without a caller's token; download the image through icewell serve",
+    /// A usage error for text that is no origin, and for a Glance without credentials; one of the library where the cache is bound to another.
+    pub fn new(cache: Cache, origin: &str, credentials: Option<Credentials>) -> Result<Self, Error> {
+        Fetcher::make(cache, origin, credentials, Bind::ToOrigin)
+    }
+
+    /// A fetcher for a cache that a Glance itself uses, from that Glance. It leaves the cache bound as it is, or to
+    /// nothing: whose it is stands in that Glance's configuration.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`new`](Fetcher::new).
+    pub fn beside_glance(cache: Cache, origin: &str, credentials: Credentials) -> Result<Self, Error> {
+        Fetcher::make(cache, origin, Some(credentials), Bind::Not)
+    }
+
+    fn make(cache: Cache, origin: &str, credentials: Option<Credentials>, bind: Bind) -> Result<Self, Error> {
+        let ca = credentials.as_ref().and_then(|credentials| credentials.ca().map(Into::into));
+        let origin = Origin::parse(origin, &Reach { timeout: ORIGIN_TIMEOUT, ca })?;
+        let credentials = credentials.filter(|_| origin.glance().is_some());
+        if origin.glance().is_some() && credentials.is_none() {
+            return Err(Error::usage(
+                "cannot fetch from a Glance without credentials: set OS_AUTH_URL, OS_USERNAME, OS_PASSWORD and the like, \
+                 or name a cloud of clouds.yaml with --os-cloud",
             ));
         }
-        cache.bind_origin(origin.identity(), Adoption::Refused)?;
+        let session = credentials.map(|credentials| Session::new(credentials, ORIGIN_TIMEOUT)).transpose()?;
+        if bind == Bind::ToOrigin {
+            // As in `serve`: a Glance's images have the same names everywhere.
+            let adoption = if origin.glance().is_some() { Adoption::Allowed } else { Adoption::Refused };
+            cache.bind_origin(origin.identity(), adoption)?;
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .map_err(|error| Error::new("cannot start the runtime").with_source(error))?;
         Ok(Fetcher {
-            daemon: Daemon::new(cache, origin, false, Duration::ZERO),
+            daemon: Daemon::new(cache, origin, session.map(Service::new), false, Duration::ZERO),
             runtime,
             stop: watch::Sender::new(false),
         })
@@ -75,8 +106,8 @@ impl Fetcher {
             self.daemon.cache.unqueue(id)?;
             return Ok(Fetched::AlreadyCached);
         }
-        let key = Key::from_id(id).ok_or_else(|| {
-            Error::new(format!("cannot fetch {id:?}: no path of the origin has that name in the cache"))
+        let key = self.daemon.origin.key_of(id).ok_or_else(|| {
+            Error::new(format!("cannot fetch {id:?}: no image of the origin has that name in the cache"))
         })?;
         self.runtime.block_on(self.fill(&key, progress))
     }
@@ -84,7 +115,8 @@ impl Fetcher {
     async fn fill(&self, key: &Key, progress: &mut dyn FnMut(u64, Option<u64>)) -> Result<Fetched, Error> {
         let (fill, new) = self.daemon.fills.join_or_create(key);
         if new {
-            filler::start(&self.daemon, &fill, HeaderMap::new(), filler::Found::Missing, &self.stop.subscribe());
+            let asker = filler::Asker::of(&self.daemon);
+            filler::start(&self.daemon, &fill, asker, filler::Found::Missing, &self.stop.subscribe());
         }
         let failed = |why: String| Err(Error::new(format!("cannot fetch {:?}: {why}", key.id)));
         let mut follow = fill.follow();
@@ -98,6 +130,9 @@ impl Fetcher {
                     return self.committed(key, size).await;
                 }
                 Progress::Ended(End::Cached(_)) => return Ok(Fetched::AlreadyCached),
+                Progress::Ended(End::Uncached { why: "not-active", .. }) => {
+                    return failed("Glance does not call it active: it has no data yet, or is deactivated".into());
+                }
                 Progress::Ended(End::Uncached { why, .. }) => return failed(format!("it cannot be cached ({why})")),
                 Progress::Ended(End::Refused(refusal)) => {
                     return failed(format!("the origin answers {}", refusal.status));

@@ -8,12 +8,15 @@
 //! 6. Verified, the last bytes are let go; then the image is committed.
 //!
 //! The fill goes on whoever listens. A break of the origin in the middle is healed by asking for the rest.
-//! The last two steps are [`transfer`]'s; how a fill ends without an image is worded in [`ending`].
+//! In whose name the origin is asked, [`asking`] says; the last two steps are [`transfer`]'s; how a fill ends without an
+//! image is worded in [`ending`].
 
+mod asking;
 mod ending;
 mod transfer;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
@@ -22,6 +25,7 @@ use icewell::{Announced, ErrorKind, Observed, Observer, Writer};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
+pub(crate) use self::asking::Asker;
 use self::ending::{broken, refused, uncached};
 use crate::daemon::{Daemon, blocking};
 use crate::digest_fields::vouched_digests;
@@ -29,7 +33,7 @@ use crate::error::chain;
 use crate::fill::{End, Fill, Good, Growing, Progress};
 use crate::freshness::storable;
 use crate::image_head::ImageHead;
-use crate::origin::{Answer, Ask, Description, NoAnswer};
+use crate::origin::{Answer, Description};
 use crate::rest::{content_length, goes_on, range_from, rest, resumed_at};
 
 /// How long a failure is remembered, so that a herd of clients does not become a herd of requests.
@@ -37,15 +41,9 @@ const FAILURE_KEPT: Duration = Duration::from_secs(1);
 /// How often a fill of another process is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Runs a fill to its end, in the background. `via` is what the client that began it came by.
-pub(crate) fn start(
-    daemon: &Arc<Daemon>,
-    fill: &Arc<Fill>,
-    passed: HeaderMap,
-    found: Found,
-    stop: &watch::Receiver<bool>,
-) {
-    let filler = Filler { daemon: daemon.clone(), fill: fill.clone(), passed, found, stop: stop.clone() };
+/// Runs a fill to its end, in the background and in the name of `asker`.
+pub(crate) fn start(daemon: &Arc<Daemon>, fill: &Arc<Fill>, asker: Asker, found: Found, stop: &watch::Receiver<bool>) {
+    let filler = Filler::new(daemon, fill, asker, found, stop);
     tokio::spawn(async move {
         let unfinished = Unfinished(filler.fill.clone(), filler.daemon.clone());
         let end = filler.run().await;
@@ -91,6 +89,8 @@ struct Filler {
     fill: Arc<Fill>,
     /// What the client that began it passes on to the origin.
     passed: HeaderMap,
+    /// Whether the origin is asked in the daemon's own name instead.
+    as_service: AtomicBool,
     found: Found,
     /// True when the daemon stops: then the fill is broken off, to be resumed.
     stop: watch::Receiver<bool>,
@@ -244,26 +244,6 @@ impl Filler {
 
     // 3.
 
-    async fn ask(&self, mut headers: HeaderMap) -> Result<Answer, NoAnswer> {
-        for (name, value) in &self.passed {
-            headers.append(name.clone(), value.clone());
-        }
-        self.daemon.pseudonym.add_to(&mut headers);
-        let path_and_query = self.fill.key.path_and_query.clone();
-        self.daemon.origin.ask(&Ask { method: Method::GET, path_and_query, headers }).await
-    }
-
-    /// What a Glance says of the image before its bytes; nothing for other origins.
-    async fn describe(&self) -> Result<Option<Description>, End> {
-        let Some(glance) = self.daemon.origin.glance() else { return Ok(None) };
-        match glance.describe(&self.fill.key.id, &self.passed).await {
-            Ok(Ok(description)) if description.status == "active" => Ok(Some(description)),
-            // Whatever Glance answers to the data of such an image is for the caller alone.
-            Ok(_) => Err(uncached("not-active", None, None)),
-            Err(no_answer) => Err(broken(no_answer)),
-        }
-    }
-
     /// Asks for the image, or for the rest where an earlier fill left a part and the origin gave a validator.
     async fn ask_for_image(&self, writer: Writer, described: Option<&Description>) -> Result<(Writer, Answer), End> {
         let left = writer.resumable().cloned();
@@ -303,8 +283,12 @@ impl Filler {
         if let Err(error) = blocking(move || writer.release()).await {
             warn!(image_id = %self.fill.key.id, %error, "the claim cannot be given back");
         }
-        // Whoever wanted it and was told that there is none need not want it any longer.
-        if matches!(&end, End::Refused(refusal) if matches!(refusal.status, StatusCode::NOT_FOUND | StatusCode::GONE)) {
+        // Whoever wanted it and was told that there is none need not want it any longer. A client of a Glance may just not
+        // see what the daemon itself wants.
+        let speaks_for_all = self.daemon.origin.glance().is_none() || self.as_service.load(Ordering::Relaxed);
+        if speaks_for_all
+            && matches!(&end, End::Refused(refusal) if matches!(refusal.status, StatusCode::NOT_FOUND | StatusCode::GONE))
+        {
             let (cache, id) = (self.daemon.cache.clone(), self.fill.key.id.clone());
             blocking(move || cache.unqueue(&id)).await.ok();
         }

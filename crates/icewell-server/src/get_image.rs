@@ -133,9 +133,9 @@ impl Asked<'_> {
             }
             let (fill, new) = self.daemon.fills.join_or_create(self.key);
             if new {
-                let via = self.passed_on();
+                let asker = filler::Asker::Client(self.passed_on());
                 let found = if stale { filler::Found::Stale } else { filler::Found::Missing };
-                filler::start(self.daemon, &fill, via, found, self.stop);
+                filler::start(self.daemon, &fill, asker, found, self.stop);
             }
             match self.follow(fill, new, stale).await {
                 Followed::Answered(answered) => return answered,

@@ -4,9 +4,10 @@
 //! in the cache, or joins the one `fill` of it under way, or starts that; the `filler` asks the `origin` and feeds
 //! the library's `Writer` on a thread of its own; `body` sends what is asked for, from a cached file and from
 //! a growing one alike. What broke off goes on by `rest`; what cannot be cached goes through by `pass`. The `janitor`
-//! keeps the directory in order.
+//! keeps the directory in order, `prefetch` works off the queue.
 //!
-//! To a Glance the daemon is somebody, too, if it was told who: `keystone` logs in.
+//! To a Glance the daemon is somebody, too, if it was told who: `keystone` logs in, `service`
+//! asks, `gone` drops what Glance has no more.
 //!
 //! One concern of HTTP each: `key`, `conditional`, `range`, `freshness`, `digest_fields`, `cache_status`,
 //! `via`.
@@ -29,13 +30,17 @@ mod permits;
 mod proxy;
 mod route;
 
+mod gone;
 mod keystone;
+mod service;
+
 mod origin;
 
 mod admin;
 mod fetch;
 mod janitor;
 mod legacy_api;
+mod prefetch;
 mod request_log;
 
 mod cache_status;

@@ -8,12 +8,12 @@ use http::request::Parts;
 use http::{Method, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use icewell::ImageId;
 use percent_encoding::percent_decode_str;
-use tracing::{info, warn};
 
 use crate::body::answer_body;
-use crate::daemon::{Body, Daemon, blocking};
-use crate::error::chain;
+use crate::daemon::{Body, Daemon};
+use crate::gone;
 use crate::origin::{Glance, NoAnswer, image_of};
 use crate::pass::{failure, relayed};
 
@@ -32,8 +32,11 @@ pub(crate) async fn pass_on(
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     match glance.http().send(parts.method.clone(), target, headers, body).await {
         Ok(answer) => {
-            if parts.method == Method::DELETE && answer.status.is_success() {
-                drop_deleted(daemon, parts.uri.path()).await;
+            if parts.method == Method::DELETE
+                && answer.status.is_success()
+                && let Some(id) = deleted(parts.uri.path())
+            {
+                gone::drop_copy(daemon, &id).await;
             }
             let mut response = Response::new(answer_body(answer.body));
             *response.status_mut() = answer.status;
@@ -64,19 +67,10 @@ fn forwarded(client: SocketAddr, fields: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// An image was deleted through us: its copy goes, and nobody's yes of before counts any more.
-async fn drop_deleted(daemon: &Arc<Daemon>, path: &str) {
+/// The image that was deleted through us.
+fn deleted(path: &str) -> Option<ImageId> {
     // Glance takes escaped letters and doubled slashes for the plain ones.
     let plain = percent_decode_str(path).decode_utf8_lossy();
     let plain: Vec<&str> = plain.split('/').filter(|segment| !segment.is_empty()).collect();
-    let Some(id) = image_of(&format!("/{}", plain.join("/"))) else { return };
-    if let Some(fill) = daemon.fills.get(&id) {
-        fill.cancel();
-    }
-    daemon.permits.forget(&id);
-    let (cache, deleted) = (daemon.cache.clone(), id.clone());
-    match blocking(move || cache.remove(&deleted).and_then(|removed| cache.unqueue(&deleted).map(|_| removed))).await {
-        Ok(removed) => info!(image_id = %id, removed, "deleted at Glance"),
-        Err(error) => warn!(image_id = %id, error = chain(&error), "the copy of a deleted image cannot be removed"),
-    }
+    image_of(&format!("/{}", plain.join("/")))
 }

@@ -22,8 +22,10 @@ use tracing::{debug, info, warn};
 use crate::config::{Config, Ready};
 use crate::daemon::Daemon;
 use crate::error::Error;
+use crate::keystone::Session;
 use crate::origin::{Origin, Reach};
-use crate::{admin, janitor, request_log, route};
+use crate::service::Service;
+use crate::{admin, janitor, prefetch, request_log, route};
 
 /// The most bytes of a request's head: about this much, as what came with it is looked at.
 const MAX_HEAD: usize = 64 << 10;
@@ -49,8 +51,10 @@ pub fn serve(config: Config) -> Result<(), Error> {
 
 async fn run(mut config: Config) -> Result<(), Error> {
     let on_ready = config.on_ready.take();
-    let origin =
-        Origin::parse(&config.origin, &Reach { timeout: config.origin_timeout, ca: config.origin_ca.clone() })?;
+    let ca = config.origin_ca.clone().or_else(|| config.credentials.as_ref()?.ca().map(Into::into));
+    let origin = Origin::parse(&config.origin, &Reach { timeout: config.origin_timeout, ca })?;
+    let credentials = config.credentials.take().filter(|_| origin.glance().is_some());
+    let session = credentials.map(|credentials| Session::new(credentials, config.origin_timeout)).transpose()?;
     let cache = open(&config, &origin)?;
     let listener = bind(config.listen).await?;
     let listen = listener.local_addr().map_err(|error| Error::new("cannot listen").with_source(error))?;
@@ -58,7 +62,7 @@ async fn run(mut config: Config) -> Result<(), Error> {
     // The IDs of a Glance's images are the same in every cache of it.
     let adoption = if origin.glance().is_some() { Adoption::Allowed } else { Adoption::Refused };
     cache.bind_origin(origin.identity(), adoption)?;
-    let daemon = Daemon::new(cache, origin, config.serve_stale, config.auth_ttl);
+    let daemon = Daemon::new(cache, origin, session.map(Service::new), config.serve_stale, config.auth_ttl);
 
     let mut terminate = signals(SignalKind::terminate())?;
     let mut interrupt = signals(SignalKind::interrupt())?;
@@ -69,6 +73,7 @@ async fn run(mut config: Config) -> Result<(), Error> {
         None => None,
     };
     janitor::start(&daemon, config.stall_time, &fills_stop);
+    prefetch::start(&daemon, &fills_stop);
 
     let folder = match &daemon.origin {
         Origin::Folder(folder) => Some(folder.path().to_owned()),

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args, context: &Context<'_>) -> Result {
         [] => cache.queued()?.into_iter().map(|queued| queued.id).collect(),
         ids => ids.to_vec(),
     };
-    let fetcher = Fetcher::new(cache, &origin)?;
+    let fetcher = Fetcher::new(cache, &origin, None)?;
     let mut batch = Batch::new(output);
     for id in &ids {
         let bar = output.bar(id.as_str(), None);

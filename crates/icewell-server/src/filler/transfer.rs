@@ -112,7 +112,7 @@ impl Filler {
     /// The bytes of the same image from `offset` on; none where the origin cannot give them.
     async fn ask_for_rest(&self, offset: u64, image: &Growing) -> Option<AnswerBody> {
         if self.daemon.origin.glance().is_some() {
-            let answer = self.ask(range_from(offset)).await.ok()?;
+            let answer = self.ask_on(range_from(offset)).await.ok()?;
             return (resumed_at(&answer) == Ok(Some((offset, image.head.size?)))).then_some(answer.body);
         }
         let answer = self.ask(rest(offset, &image.head)?).await.ok()?;

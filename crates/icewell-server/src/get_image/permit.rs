@@ -1,7 +1,7 @@
 //! Step 2: in front of a Glance, who may have the image, and what goes on in whose name.
 
-use http::Response;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, VIA};
+use http::{Response, StatusCode};
 use icewell::Digest;
 use tracing::warn;
 
@@ -11,6 +11,7 @@ use crate::body::empty;
 use crate::cache_status::{CacheStatus, Forward};
 use crate::daemon::blocking;
 use crate::error::chain;
+use crate::gone;
 use crate::origin::Glance;
 use crate::permits::Permit;
 
@@ -29,7 +30,12 @@ impl Asked<'_> {
         let answered = match self.daemon.permits.ask(glance, &self.caller, &self.key.id, size, digest).await {
             Ok(Permit::Given) => return Ok(()),
             Ok(Permit::Changed) => return Err(Denied::Changed),
-            Ok(Permit::Refused(Some(answer))) => self.relay(Ok(answer), CacheStatus::forwarded(Forward::Request)),
+            Ok(Permit::Refused(Some(answer))) => {
+                if answer.status == StatusCode::NOT_FOUND {
+                    gone::look(self.daemon, &self.key.id);
+                }
+                self.relay(Ok(answer), CacheStatus::forwarded(Forward::Request))
+            }
             Ok(Permit::Refused(None)) => self.pass_through("not-permitted", None).await,
             Err(no_answer) => self.relay(Err(no_answer), CacheStatus::forwarded(Forward::Request)),
         };

@@ -141,11 +141,11 @@ fn missing(field: &str, why: &str) -> Error {
 
 /// YAML's words for truth, old ones too.
 fn is_true(text: &str) -> bool {
-    matches!(text.to_ascii_lowercase().as_str(), "true" | "yes" | "on" | "1")
+    matches!(text.to_ascii_lowercase().as_str(), "true" | "yes" | "on")
 }
 
 fn is_false(text: &str) -> bool {
-    matches!(text.to_ascii_lowercase().as_str(), "false" | "no" | "off" | "0")
+    matches!(text.to_ascii_lowercase().as_str(), "false" | "no" | "off")
 }
 
 /// `~/` in front is the user's home.

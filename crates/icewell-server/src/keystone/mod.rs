@@ -12,5 +12,4 @@ mod session;
 
 pub use credentials::{Credentials, FIELDS};
 pub(crate) use login::Token;
-#[expect(unused_imports, reason = "the daemon and fetch come next")]
 pub(crate) use session::Session;

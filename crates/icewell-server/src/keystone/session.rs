@@ -1,7 +1,5 @@
 //! A token that is good now: one login at a time, renewed before it runs out.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the daemon is taught to use it next"))]
-
 use std::time::Duration;
 
 use tokio::sync::Mutex;

@@ -57,10 +57,19 @@ impl Glance {
         &self.http
     }
 
+    pub(crate) async fn ask(&self, ask: &Ask) -> Result<Answer, NoAnswer> {
+        self.http.ask(ask).await
+    }
+
     /// The key of an image's data.
     pub(crate) fn key(id: ImageId, query: Option<&str>) -> Key {
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
         Key { path_and_query: format!("/v2/images/{id}/file{query}"), id }
+    }
+
+    /// The key of the image called so, where Glance may have one.
+    pub(super) fn key_of(id: &ImageId) -> Option<Key> {
+        is_plain(id).then(|| Glance::key(id.clone(), None))
     }
 
     /// What Glance tells this caller of the image: its description, or the answer that stands in its place.
@@ -69,8 +78,17 @@ impl Glance {
         id: &ImageId,
         caller: &HeaderMap,
     ) -> Result<Result<Description, Answer>, NoAnswer> {
-        let ask = Ask { method: Method::GET, path_and_query: format!("/v2/images/{id}"), headers: caller.clone() };
-        let mut answer = self.http.ask(&ask).await?;
+        let ask = Ask { headers: caller.clone(), ..Glance::ask_for_description(id) };
+        Glance::description(self.http.ask(&ask).await?).await
+    }
+
+    /// The question for an image's description, in nobody's name.
+    pub(crate) fn ask_for_description(id: &ImageId) -> Ask {
+        Ask { method: Method::GET, path_and_query: format!("/v2/images/{id}"), headers: HeaderMap::new() }
+    }
+
+    /// The description in an answer, or the answer that stands in its place.
+    pub(crate) async fn description(mut answer: Answer) -> Result<Result<Description, Answer>, NoAnswer> {
         if answer.status != StatusCode::OK {
             return Ok(Err(answer));
         }
@@ -104,9 +122,12 @@ pub(crate) fn image_of_file(path: &str) -> Option<ImageId> {
 
 /// The image that a path names: `/v2/images/{id}`. Only plain names: nobody has to guess what Glance makes of others.
 pub(crate) fn image_of(path: &str) -> Option<ImageId> {
-    let id = path.strip_prefix("/v2/images/")?;
-    let plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    ImageId::new(id).ok().filter(|_| plain)
+    ImageId::new(path.strip_prefix("/v2/images/")?).ok().filter(is_plain)
+}
+
+/// Whether an ID stands in a path as it is.
+fn is_plain(id: &ImageId) -> bool {
+    id.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// The fields that tell who a caller is, or may: for Keystone's token, and for the contexts that a Glance without Keystone

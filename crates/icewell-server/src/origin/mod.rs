@@ -15,8 +15,10 @@ use std::time::Duration;
 use ::http::{HeaderMap, Method, StatusCode};
 use bytes::Bytes;
 use futures_util::Stream;
+use icewell::ImageId;
 
 use crate::error::Error;
+use crate::key::Key;
 
 pub(crate) use folder::Folder;
 pub(crate) use glance::{Description, Glance, caller_fields, image_of, image_of_file};
@@ -104,7 +106,15 @@ impl Origin {
         match self {
             Origin::Folder(folder) => folder.ask(ask).await,
             Origin::Http(http) => http.ask(ask).await,
-            Origin::Glance(glance) => glance.http().ask(ask).await,
+            Origin::Glance(glance) => glance.ask(ask).await,
+        }
+    }
+
+    /// The key whose image is called `id` in the cache; none where no key gives that name.
+    pub(crate) fn key_of(&self, id: &ImageId) -> Option<Key> {
+        match self {
+            Origin::Folder(_) | Origin::Http(_) => Key::from_id(id),
+            Origin::Glance(_) => Glance::key_of(id),
         }
     }
 

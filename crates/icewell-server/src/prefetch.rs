@@ -1,0 +1,202 @@
+//! Works off the queue: what is wanted is fetched before anybody asks for it. In front of a Glance that takes
+//! credentials; whoever has them also goes on with fills that broke off and have no client left to go on for.
+//!
+//! The queue and what broke off are on the disk, so a restart forgets nothing but how long to wait.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use icewell::{Cache, Filler, ImageId};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use crate::daemon::{Daemon, blocking};
+use crate::error::chain;
+use crate::fill::{End, Progress};
+use crate::filler::{self, Asker};
+use crate::janitor::pause;
+use crate::key::Key;
+
+/// How often the queue is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How many images are fetched at a time.
+const AT_A_TIME: usize = 2;
+/// How long an image that failed waits, at first and at most; the wait doubles each time.
+const BACK_OFF: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(600));
+
+/// Starts the work; it ends when `stop` turns true.
+pub(crate) fn start(daemon: &Arc<Daemon>, stop: &watch::Receiver<bool>) {
+    if daemon.origin.glance().is_some() && daemon.service.is_none() {
+        info!("no service credentials (OS_* or --os-cloud): what is queued waits");
+        return;
+    }
+    tokio::spawn(work(daemon.clone(), stop.clone()));
+}
+
+async fn work(daemon: Arc<Daemon>, mut stop: watch::Receiver<bool>) {
+    let mut running = JoinSet::new();
+    let mut waiting = Waiting::default();
+    loop {
+        // Said in the log before anything is queued, and tried again until it works.
+        let ready = match &daemon.service {
+            Some(service) => service.is_logged_in().await,
+            None => true,
+        };
+        while let Some(Ok((id, done))) = running.try_join_next() {
+            waiting.tell(id, done, Instant::now());
+        }
+        if ready {
+            let (cache, broken_too) = (daemon.cache.clone(), daemon.service.is_some());
+            match blocking(move || wanted(&cache, broken_too)).await {
+                Ok(wanted) => begin(&daemon, wanted, &mut waiting, &mut running, &stop),
+                Err(error) => warn!(error = chain(&error), "the queue cannot be read"),
+            }
+        }
+        tokio::select! {
+            going_on = pause(&mut stop, LOOK_EVERY) => if !going_on { return },
+            () = daemon.queue_changed.notified() => {}
+        }
+    }
+}
+
+/// An image to fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wanted {
+    id: ImageId,
+    /// Whether it is on the queue; else an earlier fill of it broke off.
+    queued: bool,
+}
+
+fn wanted(cache: &Cache, broken_too: bool) -> Result<Vec<Wanted>, icewell::Error> {
+    let mut wanted: Vec<_> = cache.queued()?.into_iter().map(|queued| Wanted { id: queued.id, queued: true }).collect();
+    if broken_too {
+        let known: BTreeSet<_> = wanted.iter().map(|wanted| wanted.id.clone()).collect();
+        let broken = cache.incomplete()?.into_iter();
+        let broken = broken.filter(|fill| fill.filler == Filler::Icewell && !fill.active && fill.written > 0);
+        let broken = broken.filter(|fill| !known.contains(&fill.id));
+        wanted.extend(broken.map(|fill| Wanted { id: fill.id, queued: false }));
+    }
+    Ok(wanted)
+}
+
+/// Begins as many fetches as may run at a time, of those whose turn it is.
+fn begin(
+    daemon: &Arc<Daemon>,
+    wanted: Vec<Wanted>,
+    waiting: &mut Waiting,
+    running: &mut JoinSet<(ImageId, bool)>,
+    stop: &watch::Receiver<bool>,
+) {
+    waiting.keep_only(&wanted);
+    for wanted in wanted {
+        if running.len() >= AT_A_TIME {
+            return;
+        }
+        if !waiting.is_due(&wanted.id, Instant::now()) || daemon.fills.get(&wanted.id).is_some() {
+            continue;
+        }
+        match daemon.origin.key_of(&wanted.id) {
+            Some(key) => {
+                running.spawn(fetch(daemon.clone(), key, wanted.queued, stop.clone()));
+            }
+            None => {
+                warn!(image_id = %wanted.id, "queued, but no image of the origin has that name");
+                waiting.give_up(wanted.id, Instant::now());
+            }
+        }
+    }
+}
+
+/// Fetches one image; whether it need not be tried again.
+async fn fetch(daemon: Arc<Daemon>, key: Key, queued: bool, stop: watch::Receiver<bool>) -> (ImageId, bool) {
+    let id = key.id.clone();
+    let (cache, looked_at) = (daemon.cache.clone(), id.clone());
+    let cached = blocking(move || {
+        let cached = cache.is_cached(&looked_at)?;
+        if cached {
+            cache.unqueue(&looked_at)?;
+        }
+        Ok::<_, icewell::Error>(cached)
+    });
+    if matches!(cached.await, Ok(true)) {
+        return (id, true);
+    }
+    let (fill, new) = daemon.fills.join_or_create(&key);
+    if new {
+        filler::start(&daemon, &fill, Asker::of(&daemon), filler::Found::Missing, &stop);
+    }
+    let mut progress = fill.follow();
+    let end = progress.wait_for(|progress| matches!(progress, Progress::Whole { .. } | Progress::Ended(_))).await;
+    let done = match end.as_deref() {
+        Ok(Progress::Whole { .. } | Progress::Ended(End::Cached(_))) => true,
+        // Off the queue: the origin has none. What broke off waits until it counts as stalled.
+        Ok(Progress::Ended(End::Refused(refusal))) if matches!(refusal.status.as_u16(), 404 | 410) => {
+            info!(image_id = %id, status = %refusal.status, "wanted, but the origin has no such image");
+            queued && new
+        }
+        Ok(Progress::Ended(end)) => {
+            warn!(image_id = %id, ?end, "a wanted image could not be fetched; it is tried again later");
+            false
+        }
+        _ => false,
+    };
+    drop(end);
+    (id, done)
+}
+
+/// Images that failed, and when they may be tried again.
+#[derive(Debug, Default)]
+struct Waiting(HashMap<ImageId, Wait>);
+
+#[derive(Debug)]
+struct Wait {
+    until: Instant,
+    next: Duration,
+}
+
+impl Waiting {
+    fn tell(&mut self, id: ImageId, done: bool, now: Instant) {
+        if done {
+            self.0.remove(&id);
+            return;
+        }
+        let wait = self.0.get(&id).map_or(BACK_OFF.0, |wait| wait.next);
+        self.0.insert(id, Wait { until: now + wait, next: (wait * 2).min(BACK_OFF.1) });
+    }
+
+    fn give_up(&mut self, id: ImageId, now: Instant) {
+        self.0.insert(id, Wait { until: now + BACK_OFF.1, next: BACK_OFF.1 });
+    }
+
+    fn is_due(&self, id: &ImageId, now: Instant) -> bool {
+        self.0.get(id).is_none_or(|wait| wait.until <= now)
+    }
+
+    fn keep_only(&mut self, wanted: &[Wanted]) {
+        self.0.retain(|id, _| wanted.iter().any(|wanted| wanted.id == *id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_fails_waits_twice_as_long_each_time() {
+        let (mut waiting, mut now) = (Waiting::default(), Instant::now());
+        let id = ImageId::new("1").unwrap();
+        assert!(waiting.is_due(&id, now));
+        for wait in [2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600] {
+            waiting.tell(id.clone(), false, now);
+            now += Duration::from_secs(wait);
+            assert!(!waiting.is_due(&id, now - Duration::from_millis(1)), "{wait}");
+            assert!(waiting.is_due(&id, now), "{wait}");
+        }
+        waiting.keep_only(&[Wanted { id: id.clone(), queued: true }]);
+        assert_eq!(waiting.0.len(), 1);
+        waiting.keep_only(&[]);
+        assert_eq!(waiting.0.len(), 0);
+    }
+}

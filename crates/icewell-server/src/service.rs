@@ -1,0 +1,59 @@
+//! The daemon's own self, at a Glance: for what no client waits for.
+
+use http::StatusCode;
+use icewell::ImageId;
+
+use crate::error::chain;
+use crate::keystone::{Session, Token};
+use crate::origin::{Answer, Ask, Glance, NoAnswer};
+
+/// Who asks a Glance with a token of its own.
+#[derive(Debug)]
+pub(crate) struct Service(Session);
+
+impl Service {
+    pub(crate) fn new(session: Session) -> Self {
+        Service(session)
+    }
+
+    /// Logs in where that is needed; whether there is a token. The log says why not.
+    pub(crate) async fn is_logged_in(&self) -> bool {
+        self.0.token().await.is_ok()
+    }
+
+    /// Asks Glance; once more with a new token where it does not take the one at hand. A revoked token looks good to us
+    /// until then.
+    pub(crate) async fn ask(&self, glance: &Glance, ask: Ask) -> Result<Answer, NoAnswer> {
+        Ok(self.ask_as(glance, ask).await?.1)
+    }
+
+    /// Whether Glance surely has no such image. To who is no administrator it denies images that exist: then nothing is
+    /// sure.
+    pub(crate) async fn is_gone(&self, glance: &Glance, id: &ImageId) -> Result<bool, NoAnswer> {
+        let (token, answer) = self.ask_as(glance, Glance::ask_for_description(id)).await?;
+        Ok(token.admin && answer.status == StatusCode::NOT_FOUND)
+    }
+
+    async fn ask_as(&self, glance: &Glance, ask: Ask) -> Result<(Token, Answer), NoAnswer> {
+        let token = self.token().await?;
+        let answer = glance.ask(&with(&token, &ask)).await?;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            return Ok((token, answer));
+        }
+        self.0.forget(&token).await;
+        let token = self.token().await?;
+        let answer = glance.ask(&with(&token, &ask)).await?;
+        Ok((token, answer))
+    }
+
+    async fn token(&self) -> Result<Token, NoAnswer> {
+        let no_token = |error| NoAnswer { status: StatusCode::BAD_GATEWAY, reason: chain(&error) };
+        self.0.token().await.map_err(no_token)
+    }
+}
+
+fn with(token: &Token, ask: &Ask) -> Ask {
+    let mut ask = ask.clone();
+    ask.headers.extend(token.field());
+    ask
+}
