@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::commands::{
-    add, clean, completions, doctor, fetch, get, ls, man, pin, prune, queue, rm, serve, status, unpin, unqueue, verify,
+    add, adopt, clean, completions, doctor, fetch, get, ls, man, pin, prune, queue, rm, serve, status, unpin, unqueue,
+    verify,
 };
 
 /// An image cache for clouds: whole VM images on the local disk, one directory the whole database.
@@ -71,6 +72,7 @@ pub(crate) enum Command {
     Clean(clean::Args),
     Verify(verify::Args),
     Doctor(doctor::Args),
+    Adopt(adopt::Args),
     Completions(completions::Args),
     Man(man::Args),
 }

@@ -9,6 +9,8 @@ mod exit;
 mod failure;
 mod glance_cache;
 mod glance_conf;
+mod glance_db;
+mod glance_findings;
 mod log;
 mod output;
 mod progress;

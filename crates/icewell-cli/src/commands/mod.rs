@@ -1,6 +1,7 @@
 //! The verbs, one per file: the arguments of each, and what it does.
 
 pub(crate) mod add;
+pub(crate) mod adopt;
 pub(crate) mod clean;
 pub(crate) mod completions;
 pub(crate) mod doctor;
@@ -98,6 +99,7 @@ fn run(cli: &Cli, output: &Output) -> Result {
         Command::Clean(args) => clean::run(args, &context),
         Command::Verify(args) => verify::run(args, &context),
         Command::Doctor(args) => doctor::run(args, &context),
+        Command::Adopt(args) => adopt::run(args, &context),
     }
 }
 
