@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the files a command is given lie outside the cache directory")]
 
 mod args;
+mod clouds;
 mod commands;
 mod context;
 mod exit;

@@ -32,6 +32,14 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "ADDRESS", env = "ICEWELL_LISTEN", hide_env_values = true)]
     pub(crate) listen: Option<SocketAddr>,
 
+    /// Speak TLS to clients, with the certificate in this PEM file and those that vouch for it; read again when it changes
+    #[arg(long, value_name = "FILE", env = "ICEWELL_TLS_CERT", hide_env_values = true)]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// The private key of --tls-cert, in this PEM file
+    #[arg(long, value_name = "FILE", env = "ICEWELL_TLS_KEY", hide_env_values = true)]
+    pub(crate) tls_key: Option<PathBuf>,
+
     #[arg(help = with_default("Serve health and metrics on this address, or \"off\"", usual_admin))]
     #[arg(long, value_name = "ADDRESS", env = "ICEWELL_ADMIN", hide_env_values = true)]
     pub(crate) admin: Option<Admin>,
@@ -78,6 +86,10 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "FILE", env = "ICEWELL_ORIGIN_CA", hide_env_values = true)]
     pub(crate) origin_ca: Option<PathBuf>,
 
+    /// In front of a Glance, log in as this cloud of clouds.yaml where no client waits [default: as OpenStack's clients do]
+    #[arg(long, value_name = "NAME", env = "ICEWELL_OS_CLOUD", hide_env_values = true)]
+    pub(crate) os_cloud: Option<String>,
+
     /// How log lines look [default: text]
     #[arg(long, value_name = "FORMAT", env = "ICEWELL_LOG_FORMAT", hide_env_values = true)]
     pub(crate) log_format: Option<LogFormat>,
@@ -120,6 +132,8 @@ impl Settings {
             dir: self.dir.or(file.dir),
             origin: self.origin.or(file.origin),
             listen: self.listen.or(file.listen),
+            tls_cert: self.tls_cert.or(file.tls_cert),
+            tls_key: self.tls_key.or(file.tls_key),
             admin: self.admin.or(file.admin),
             max_size: self.max_size.or(file.max_size),
             count: self.count.or(file.count),
@@ -131,6 +145,7 @@ impl Settings {
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
             origin_timeout: self.origin_timeout.or(file.origin_timeout),
             origin_ca: self.origin_ca.or(file.origin_ca),
+            os_cloud: self.os_cloud.or(file.os_cloud),
             log_format: self.log_format.or(file.log_format),
         }
     }
@@ -143,6 +158,8 @@ impl Settings {
             }
         }
         set(&mut config.listen, self.listen);
+        set(&mut config.tls_cert, self.tls_cert.map(Some));
+        set(&mut config.tls_key, self.tls_key.map(Some));
         set(&mut config.admin, self.admin.map(|Admin(address)| address));
         set(&mut config.max_size, self.max_size.map(|Size(bytes)| Some(bytes)));
         set(&mut config.count, self.count.map(|count| Some(count.into())));
@@ -263,7 +280,7 @@ mod tests {
         let file = toml::from_str(
             "listen = '[::1]:1'\nadmin = '127.0.0.1:2'\nmax_size = '30MB'\ncount = 'allocated'\nstall_time = 60\n\
              serve_stale = true\nmax_connections = 3\nidle_timeout = '4s'\ndrain_timeout = '5s'\norigin_timeout = '6s'\n\
-             origin_ca = '/ca.pem'\n",
+             origin_ca = '/ca.pem'\ntls_cert = '/cert.pem'\ntls_key = '/key.pem'\n",
         )
         .unwrap();
         let options = typed(&[
@@ -278,6 +295,8 @@ mod tests {
             "--drain-timeout=5",
             "--origin-timeout=6",
             "--origin-ca=/ca.pem",
+            "--tls-cert=/cert.pem",
+            "--tls-key=/key.pem",
         ]);
         for config in [applied(file), applied(options)] {
             assert_eq!(config.listen, "[::1]:1".parse().unwrap());
@@ -289,6 +308,7 @@ mod tests {
             let times = [config.idle_timeout, config.drain_timeout, config.origin_timeout];
             assert_eq!(times, [4, 5, 6].map(Duration::from_secs));
             assert_eq!(config.origin_ca, Some("/ca.pem".into()));
+            assert_eq!((config.tls_cert, config.tls_key), (Some("/cert.pem".into()), Some("/key.pem".into())));
         }
     }
 

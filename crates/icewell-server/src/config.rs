@@ -18,6 +18,10 @@ pub struct Config {
     pub origin: String,
     /// Where clients are listened for. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The certificate (PEM) with which clients are spoken to by TLS, and those that vouch for it; none for plain HTTP.
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM). Both are read again when they change.
+    pub tls_key: Option<PathBuf>,
     /// Where health is told; none for nowhere.
     pub admin: Option<SocketAddr>,
     /// The limit in bytes, kept on the directory for other processes; none leaves the one that is kept there.
@@ -32,7 +36,7 @@ pub struct Config {
     pub auth_ttl: Duration,
     /// How many connections are served at a time; more wait to be accepted.
     pub max_connections: usize,
-    /// How long a connection may stay without a request, and a request's head may take.
+    /// How long a connection may stay without a request, and a request's head and a TLS handshake may take.
     pub idle_timeout: Duration,
     /// How long running responses are waited for at the end.
     pub drain_timeout: Duration,
@@ -61,6 +65,8 @@ impl fmt::Debug for OnReady {
 pub struct Ready {
     /// The address for clients.
     pub listen: SocketAddr,
+    /// How clients speak to it: `http` or `https`.
+    pub scheme: &'static str,
     /// The address for health.
     pub admin: Option<SocketAddr>,
     /// The origin, as the cache directory is bound to it.
@@ -76,6 +82,8 @@ impl Config {
             dir,
             origin,
             listen: SocketAddr::from(([127, 0, 0, 1], 9292)),
+            tls_cert: None,
+            tls_key: None,
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 9293))),
             max_size: None,
             count: None,

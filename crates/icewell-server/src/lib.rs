@@ -15,6 +15,7 @@
 mod config;
 mod error;
 mod server;
+mod tls;
 
 mod daemon;
 mod get_image;
@@ -56,4 +57,5 @@ pub use error::Error;
 pub use fetch::{Fetched, Fetcher};
 pub use keystone::{Credentials, FIELDS};
 pub use legacy_api::{LegacyAnswer, LegacyApi};
+pub use origin::is_glance;
 pub use server::serve;

@@ -1,12 +1,10 @@
 //! In front of a Glance: whatever is not an image's data goes through unchanged, both bodies streaming.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::header::{EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{Method, Response};
-use http_body_util::BodyExt;
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use icewell::ImageId;
 use percent_encoding::percent_decode_str;
@@ -16,21 +14,29 @@ use crate::daemon::{Body, Daemon};
 use crate::gone;
 use crate::origin::{Glance, NoAnswer, image_of};
 use crate::pass::{failure, relayed};
+use crate::route::Client;
 
 /// Passes a request on to Glance, and its answer back.
 pub(crate) async fn pass_on(
     daemon: &Arc<Daemon>,
     glance: &Glance,
-    client: SocketAddr,
+    client: Client,
     parts: &Parts,
     body: Incoming,
 ) -> Response<Body> {
+    // The body is taken out of its chunks and put into others; what else was done to it nobody could tell any more.
+    if parts.headers.get_all(TRANSFER_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    {
+        return failure(StatusCode::NOT_IMPLEMENTED, "only chunked is understood of Transfer-Encoding");
+    }
     let mut headers = forwarded(client, &parts.headers);
     daemon.pseudonym.add_to(&mut headers);
-    let has_body = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| parts.headers.contains_key(name));
-    let body = has_body.then(|| reqwest::Body::wrap_stream(body.into_data_stream()));
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    match glance.http().send(parts.method.clone(), target, headers, body).await {
+    let expects = headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method.clone();
+    *request.uri_mut() = parts.uri.clone();
+    *request.headers_mut() = headers;
+    match glance.http().send(request, expects).await {
         Ok(answer) => {
             if parts.method == Method::DELETE
                 && answer.status.is_success()
@@ -49,17 +55,14 @@ pub(crate) async fn pass_on(
 }
 
 /// The client's fields for Glance: `Host` stays, so that links in answers lead here, and who asked and how is told.
-fn forwarded(client: SocketAddr, fields: &HeaderMap) -> HeaderMap {
+fn forwarded(client: Client, fields: &HeaderMap) -> HeaderMap {
     let mut headers = relayed(fields.clone());
-    // The client has been told to go on already.
-    headers.remove(EXPECT);
-    let address = HeaderValue::try_from(client.ip().to_string());
+    let address = HeaderValue::try_from(client.address.ip().to_string());
     if let Ok(address) = address {
         headers.append(HeaderName::from_static("x-forwarded-for"), address);
     }
-    for (name, value) in
-        [("x-forwarded-proto", Some(HeaderValue::from_static("http"))), ("x-forwarded-host", fields.get(HOST).cloned())]
-    {
+    let scheme = HeaderValue::from_static(client.scheme);
+    for (name, value) in [("x-forwarded-proto", Some(scheme)), ("x-forwarded-host", fields.get(HOST).cloned())] {
         if let Some(value) = value.filter(|_| !fields.contains_key(name)) {
             headers.insert(HeaderName::from_static(name), value);
         }

@@ -15,10 +15,18 @@ use crate::origin::{Glance, image_of_file};
 use crate::pass::failure;
 use crate::proxy;
 
+/// Who sent a request, and by which scheme.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Client {
+    pub(crate) address: SocketAddr,
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
+}
+
 /// Answers a request of a client.
 pub(crate) async fn answer(
     daemon: &Arc<Daemon>,
-    client: SocketAddr,
+    client: Client,
     parts: &Parts,
     body: Incoming,
     stop: &watch::Receiver<bool>,

@@ -16,7 +16,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use icewell::{Adoption, Cache};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{debug, info, warn};
 
 use crate::config::{Config, Ready};
@@ -24,7 +24,9 @@ use crate::daemon::Daemon;
 use crate::error::Error;
 use crate::keystone::Session;
 use crate::origin::{Origin, Reach};
+use crate::route::Client;
 use crate::service::Service;
+use crate::tls::Tls;
 use crate::{admin, janitor, prefetch, request_log, route};
 
 /// The most bytes of a request's head: about this much, as what came with it is looked at.
@@ -55,6 +57,7 @@ async fn run(mut config: Config) -> Result<(), Error> {
     let origin = Origin::parse(&config.origin, &Reach { timeout: config.origin_timeout, ca })?;
     let credentials = config.credentials.take().filter(|_| origin.glance().is_some());
     let session = credentials.map(|credentials| Session::new(credentials, config.origin_timeout)).transpose()?;
+    let tls = Tls::of(&config)?;
     let cache = open(&config, &origin)?;
     let listener = bind(config.listen).await?;
     let listen = listener.local_addr().map_err(|error| Error::new("cannot listen").with_source(error))?;
@@ -79,13 +82,14 @@ async fn run(mut config: Config) -> Result<(), Error> {
         Origin::Folder(folder) => Some(folder.path().to_owned()),
         Origin::Http(_) | Origin::Glance(_) => None,
     };
-    let ready = Ready { listen, admin, origin: daemon.origin.identity().to_owned(), folder };
-    info!(%listen, ?admin, origin = ready.origin, dir = %daemon.cache.dir().display(), "listening");
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let ready = Ready { listen, scheme, admin, origin: daemon.origin.identity().to_owned(), folder };
+    info!(%listen, scheme, ?admin, origin = ready.origin, dir = %daemon.cache.dir().display(), "listening");
     if let Some(on_ready) = on_ready {
         on_ready.0(&ready);
     }
 
-    let connections = Connections::new(&config, daemon.clone(), fills_stop);
+    let connections = Connections::new(&config, tls, daemon.clone(), fills_stop, drain);
     tokio::select! {
         () = connections.accept(&listener) => {}
         _ = terminate.recv() => info!("SIGTERM: draining"),
@@ -152,8 +156,7 @@ fn refuse_own_listener(origin: &Origin, listen: SocketAddr) -> Result<(), Error>
         Origin::Http(http) => http,
         Origin::Glance(glance) => glance.http(),
     };
-    let Some(url) = http.url() else { return Ok(()) };
-    let addresses = url.socket_addrs(|| None).unwrap_or_default();
+    let addresses = http.url().socket_addrs(|| None).unwrap_or_default();
     let own = |address: &SocketAddr| {
         let same_host = address.ip() == listen.ip() || (listen.ip().is_unspecified() && address.ip().is_loopback());
         same_host && address.port() == listen.port()
@@ -188,7 +191,11 @@ async fn end_of_fills(daemon: &Daemon) {
 /// The connections of clients.
 struct Connections {
     daemon: Arc<Daemon>,
+    /// None for plain HTTP.
+    tls: Option<Arc<Tls>>,
+    handshake_timeout: Duration,
     fills_stop: watch::Receiver<bool>,
+    draining: watch::Receiver<bool>,
     /// One permit for each connection.
     room: Arc<Semaphore>,
     graceful: GracefulShutdown,
@@ -196,11 +203,18 @@ struct Connections {
 }
 
 impl Connections {
-    fn new(config: &Config, daemon: Arc<Daemon>, fills_stop: watch::Receiver<bool>) -> Self {
+    fn new(
+        config: &Config,
+        tls: Option<Arc<Tls>>,
+        daemon: Arc<Daemon>,
+        fills_stop: watch::Receiver<bool>,
+        draining: watch::Receiver<bool>,
+    ) -> Self {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(config.idle_timeout).max_buf_size(MAX_HEAD);
         let room = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
-        Connections { daemon, fills_stop, room, graceful: GracefulShutdown::new(), http }
+        let (handshake_timeout, graceful) = (config.idle_timeout, GracefulShutdown::new());
+        Connections { daemon, tls, handshake_timeout, fills_stop, draining, room, graceful, http }
     }
 
     async fn accept(&self, listener: &TcpListener) {
@@ -217,8 +231,9 @@ impl Connections {
         }
     }
 
-    fn serve(&self, stream: TcpStream, client: SocketAddr, permit: tokio::sync::OwnedSemaphorePermit) {
+    fn serve(&self, stream: TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit) {
         stream.set_nodelay(true).ok();
+        let client = Client { address, scheme: if self.tls.is_some() { "https" } else { "http" } };
         let (daemon, fills_stop) = (self.daemon.clone(), self.fills_stop.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             let (daemon, fills_stop) = (daemon.clone(), fills_stop.clone());
@@ -226,15 +241,26 @@ impl Connections {
                 let started = Instant::now();
                 let (request, body) = request.into_parts();
                 let answered = route::answer(&daemon, client, &request, body, &fills_stop).await;
-                Ok::<_, Infallible>(request_log::log(&daemon, client, started, &request, answered))
+                Ok::<_, Infallible>(request_log::log(&daemon, address, started, &request, answered))
             }
         });
-        let connection = self.graceful.watch(self.http.serve_connection(TokioIo::new(stream), service));
+        let (http, watcher) = (self.http.clone(), self.graceful.watcher());
+        let Some(tls) = self.tls.clone() else {
+            tokio::spawn(ended(watcher.watch(http.serve_connection(TokioIo::new(stream), service)), address, permit));
+            return;
+        };
+        let (limit, mut draining) = (self.handshake_timeout, self.draining.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                debug!(%client, %error, "the connection broke off");
-            }
-            drop(permit);
+            let stream = tokio::select! {
+                shaken = tokio::time::timeout(limit, tls.accept(stream)) => match shaken {
+                    Ok(Ok(stream)) => stream,
+                    Ok(Err(error)) => return debug!(client = %address, %error, "no TLS handshake"),
+                    Err(_) => return debug!(client = %address, "the TLS handshake takes too long"),
+                },
+                // Who has asked for nothing yet is not waited for.
+                _ = draining.wait_for(|draining| *draining) => return,
+            };
+            ended(watcher.watch(http.serve_connection(TokioIo::new(stream), service)), address, permit).await;
         });
     }
 
@@ -243,4 +269,12 @@ impl Connections {
             warn!(?timeout, "some responses are still running and are cut off");
         }
     }
+}
+
+/// Waits for the end of a connection; its permit goes with it.
+async fn ended(connection: impl Future<Output = hyper::Result<()>>, client: SocketAddr, permit: OwnedSemaphorePermit) {
+    if let Err(error) = connection.await {
+        debug!(%client, %error, "the connection broke off");
+    }
+    drop(permit);
 }

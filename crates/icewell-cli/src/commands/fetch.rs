@@ -4,6 +4,7 @@ use icewell::ImageId;
 use icewell_server::{Fetched, Fetcher};
 
 use super::batch::Batch;
+use crate::clouds;
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::output::size;
@@ -11,15 +12,23 @@ use crate::output::size;
 /// Fetch images from the origin, or all that is queued
 ///
 /// An image that somebody else is fetching is waited for. One that fails stops nobody; the exit status tells it.
+///
+/// A Glance has to know who asks: OS_AUTH_URL, OS_USERNAME, OS_PASSWORD and the like say it, or clouds.yaml, as for
+/// OpenStack's clients.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The images, by their names as in the cache directory; without any, all that is queued, in order
     #[arg(value_name = "ID")]
     ids: Vec<ImageId>,
 
-    /// Where from: a folder, or http(s)://… [default: the origin that the cache directory is bound to]
+    /// Where from: a folder, http(s)://…, or a Glance: glance+http(s)://… [default: the origin that the cache directory is
+    /// bound to]
     #[arg(long, value_name = "URL", env = "ICEWELL_ORIGIN", hide_env_values = true)]
     origin: Option<String>,
+
+    /// From a Glance, log in as this cloud of clouds.yaml [default: as OpenStack's clients do]
+    #[arg(long, value_name = "NAME", env = "ICEWELL_OS_CLOUD", hide_env_values = true)]
+    os_cloud: Option<String>,
 }
 
 pub(crate) fn run(args: &Args, context: &Context<'_>) -> Result {
@@ -36,7 +45,11 @@ pub(crate) fn run(args: &Args, context: &Context<'_>) -> Result {
         [] => cache.queued()?.into_iter().map(|queued| queued.id).collect(),
         ids => ids.to_vec(),
     };
-    let fetcher = Fetcher::new(cache, &origin, None)?;
+    let credentials = match icewell_server::is_glance(&origin) {
+        true => clouds::credentials(args.os_cloud.as_deref())?,
+        false => None,
+    };
+    let fetcher = Fetcher::new(cache, &origin, credentials)?;
     let mut batch = Batch::new(output);
     for id in &ids {
         let bar = output.bar(id.as_str(), None);

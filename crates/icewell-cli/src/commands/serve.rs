@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use icewell_server::{Config, OnReady, Ready};
 
 use crate::args::Global;
+use crate::clouds;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -48,6 +49,9 @@ pub(crate) fn run(args: &Args, global: &Global, context: &Context<'_>) -> Result
         }
     };
     let mut config = Config::new(dir, origin);
+    if icewell_server::is_glance(&config.origin) {
+        config.credentials = clouds::credentials_if_any(settings.os_cloud.as_deref())?;
+    }
     settings.apply(&mut config);
     config.on_ready = Some(OnReady(Box::new(tell_how_to_try)));
     icewell_server::serve(config)?;
@@ -56,19 +60,21 @@ pub(crate) fn run(args: &Args, global: &Global, context: &Context<'_>) -> Result
 
 /// Tells a person at a terminal what to type next; a service's log says the same in its own way.
 fn tell_how_to_try(ready: &Ready) {
-    let Ready { listen, admin, origin, folder } = ready;
-    eprintln!("icewell: serving {origin} on http://{listen}/");
+    let Ready { listen, scheme, admin, origin, folder } = ready;
+    eprintln!("icewell: serving {origin} on {scheme}://{listen}/");
     match folder {
         Some(folder) => match first_file(folder) {
             Some(name) => {
-                eprintln!("icewell: try:  curl -sD- -o /dev/null http://{listen}/{name}   (twice: the second is a hit)")
+                eprintln!(
+                    "icewell: try:  curl -sD- -o /dev/null {scheme}://{listen}/{name}   (twice: the second is a hit)"
+                )
             }
             None => eprintln!(
-                "icewell: try:  cp SOME.img {}/ && curl -sD- -o /dev/null http://{listen}/SOME.img",
+                "icewell: try:  cp SOME.img {}/ && curl -sD- -o /dev/null {scheme}://{listen}/SOME.img",
                 folder.display()
             ),
         },
-        None => eprintln!("icewell: try:  curl -sD- -o /dev/null http://{listen}/PATH/OF/AN/IMAGE"),
+        None => eprintln!("icewell: try:  curl -sD- -o /dev/null {scheme}://{listen}/PATH/OF/AN/IMAGE"),
     }
     if let Some(admin) = admin {
         eprintln!("icewell: health and metrics on http://{admin}/ (healthz, readyz, metrics); see also: icewell ls");

@@ -7,6 +7,7 @@ use icewell::Cache;
 use icewell_server::{Credentials, FIELDS, Fetcher};
 use tracing::{info, warn};
 
+use crate::clouds;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::glance_conf::{Conf, GlanceConf};
@@ -63,13 +64,10 @@ fn glance_address(conf: &Conf) -> Result<String> {
     Ok(format!("glance+http://{host}:{port}"))
 }
 
-/// Those of the environment, else those by which this Glance checks its callers' tokens.
+/// Those of the environment (`OS_*`, `OS_CLOUD`), else those by which this Glance checks its callers' tokens.
 fn credentials(conf: &Conf) -> Result<Credentials> {
-    let variable = |field: &str| std::env::var(format!("OS_{}", field.to_uppercase())).ok();
-    let from_environment = |field| Some((field, variable(field).filter(|value| !value.is_empty())?));
-    let given: Vec<_> = FIELDS.into_iter().filter_map(from_environment).collect();
-    if given.iter().any(|(field, _)| matches!(*field, "auth_url" | "token")) {
-        return Ok(Credentials::from_fields(given)?);
+    if let Some(given) = clouds::credentials(None)? {
+        return Ok(given);
     }
     let section = conf.text("keystone_authtoken", "auth_section")?.unwrap_or_else(|| "keystone_authtoken".into());
     let mut given = Vec::new();

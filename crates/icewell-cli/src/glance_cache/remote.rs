@@ -125,14 +125,17 @@ impl<'a> Remote<'a> {
             // Not OS_DOMAIN_ID: Glance's tool means to look there, too, and never does.
             ("project_domain_id", project_domain.unwrap_or_else(|| "default".into())),
             ("cacert", variable("OS_CACERT").unwrap_or_default()),
-            ("insecure", args.insecure.to_string()),
         ];
         match (project, set(args.os_project_id.as_ref(), "OS_PROJECT_ID")) {
             (None, Some(id)) => fields.push(("project_id", id)),
             (project, _) => fields.push(("project_name", needed("project", project)?)),
         }
-        let auth_url = set(args.os_auth_url.as_ref(), "OS_AUTH_URL");
-        fields.push(("auth_url", needed("auth_url", auth_url)?));
+        let auth_url = needed("auth_url", set(args.os_auth_url.as_ref(), "OS_AUTH_URL"))?;
+        // There is nothing to be checked of plain HTTP; of a certificate there is, and that is told.
+        if args.insecure && auth_url.starts_with("https:") {
+            fields.push(("insecure", "true".into()));
+        }
+        fields.push(("auth_url", auth_url));
         Ok(Some(Credentials::from_fields(fields)?.token_blocking(LOGIN_TIMEOUT)?))
     }
 }

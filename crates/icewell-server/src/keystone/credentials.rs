@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use http::HeaderValue;
-use reqwest::Url;
+use bytes::Bytes;
+use http::{HeaderValue, Uri};
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::error::Error;
 
@@ -46,7 +47,6 @@ pub const FIELDS: [&str; 24] = [
 pub struct Credentials {
     pub(super) login: Login,
     pub(super) ca: Option<PathBuf>,
-    pub(super) insecure: bool,
 }
 
 /// How to come by a token.
@@ -61,9 +61,9 @@ pub(super) enum Login {
 #[derive(Clone)]
 pub(super) struct Request {
     /// Keystone's `/v3/auth/tokens`.
-    pub(super) url: Url,
+    pub(super) url: Uri,
     /// In JSON, with the secret in it.
-    pub(super) body: Vec<u8>,
+    pub(super) body: Bytes,
     /// What must not be in any message, whoever wrote it.
     pub(super) secret: String,
     /// Which fields Keystone judges.
@@ -77,9 +77,9 @@ impl fmt::Debug for Credentials {
         let mut shown = f.debug_struct("Credentials");
         match &self.login {
             Login::Ready(_) => shown.field("who", &"a token"),
-            Login::Keystone(request) => shown.field("who", &request.who).field("at", &request.url.as_str()),
+            Login::Keystone(request) => shown.field("who", &request.who).field("at", &request.url),
         };
-        shown.field("ca", &self.ca).field("insecure", &self.insecure).finish_non_exhaustive()
+        shown.field("ca", &self.ca).finish_non_exhaustive()
     }
 }
 
@@ -96,8 +96,13 @@ impl Credentials {
     pub fn from_fields<N: AsRef<str>>(fields: impl IntoIterator<Item = (N, String)>) -> Result<Self, Error> {
         let fields = fields.into_iter().filter(|(_, value)| !value.is_empty());
         let fields = Fields(fields.map(|(name, value)| (name.as_ref().to_owned(), value)).collect());
-        let insecure = fields.get("insecure").is_some_and(is_true) || fields.get("verify").is_some_and(is_false);
-        Ok(Credentials { login: fields.login()?, ca: fields.get("cacert").map(expanded), insecure })
+        if fields.get("insecure").is_some_and(is_true) || fields.get("verify").is_some_and(is_false) {
+            let ca = named("cacert");
+            return Err(Error::usage(format!(
+                "cannot log in without a look at certificates (insecure, or verify: false); name Keystone's CA in {ca}"
+            )));
+        }
+        Ok(Credentials { login: fields.login()?, ca: fields.get("cacert").map(expanded) })
     }
 
     /// A token as it is, obtained by somebody else.
@@ -106,7 +111,7 @@ impl Credentials {
     ///
     /// A usage error where it cannot be a field of a request.
     pub fn from_token(token: &str) -> Result<Self, Error> {
-        Ok(Credentials { login: ready(token)?, ca: None, insecure: false })
+        Ok(Credentials { login: ready(token)?, ca: None })
     }
 
     /// A file of certificates (PEM) to trust besides the system's.
@@ -193,7 +198,7 @@ impl Fields {
         if let Some(scope) = self.scope()?.filter(|_| !matches!(way, Way::ApplicationCredential)) {
             auth["scope"] = scope;
         }
-        let body = json!({ "auth": auth }).to_string().into_bytes();
+        let body = json!({ "auth": auth }).to_string().into();
         Ok(Login::Keystone(Request { url, body, secret: secret.to_owned(), judged, who }))
     }
 
@@ -299,7 +304,7 @@ impl Fields {
 type Identity<'a> = (&'static str, Value, &'a str, &'static str, String);
 
 /// Where Keystone gives tokens: `auth_url` is written with and without its version.
-fn token_url(text: &str) -> Result<Url, Error> {
+fn token_url(text: &str) -> Result<Uri, Error> {
     let refuse = |why: &str| Error::usage(format!("cannot use {}: {why}", named("auth_url")));
     let url = Url::parse(text).map_err(|error| refuse("it is not a URL").with_source(error))?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -314,8 +319,8 @@ fn token_url(text: &str) -> Result<Url, Error> {
     }
     let base = base.strip_suffix("/v3").unwrap_or(base);
     // The list of services is long, and nobody here reads it.
-    Url::parse(&format!("{base}/v3/auth/tokens?nocatalog"))
-        .map_err(|error| refuse("it is not a URL").with_source(error))
+    let tokens = format!("{base}/v3/auth/tokens?nocatalog");
+    tokens.parse().map_err(|error: http::uri::InvalidUri| refuse("it is not a URL").with_source(error))
 }
 
 #[cfg(test)]

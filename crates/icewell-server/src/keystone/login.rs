@@ -3,16 +3,15 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use futures_util::TryStreamExt;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use reqwest::Client;
-use reqwest::redirect::Policy;
 use serde::Deserialize;
 
 use super::Credentials;
 use super::credentials::{Login, Request};
 use crate::error::Error;
-use crate::origin::{Reach, client_builder};
+use crate::origin::{Client, Reach};
 
 /// The longest answer of Keystone that is read: a token without the list of services is a few kilobytes.
 const MAX_ANSWER: usize = 1 << 20;
@@ -59,11 +58,7 @@ pub(super) struct Desk {
 impl Desk {
     /// `timeout` is how long Keystone may take to connect and to answer.
     pub(super) fn new(credentials: Credentials, timeout: Duration) -> Result<Self, Error> {
-        let reach = Reach { timeout, ca: credentials.ca.clone() };
-        // A redirect would send the secret to whoever it names.
-        let client = client_builder(&reach, Policy::none())?.timeout(timeout);
-        let client = client.tls_danger_accept_invalid_certs(credentials.insecure).build();
-        let client = client.map_err(|error| Error::new("cannot set up the client for Keystone").with_source(error))?;
+        let client = Client::new(&Reach { timeout, ca: credentials.ca.clone() })?;
         Ok(Desk { credentials, client })
     }
 
@@ -76,33 +71,27 @@ impl Desk {
             Login::Ready(token) => return Ok(Token { value: token.clone(), life: None, admin: false }),
             Login::Keystone(request) => request,
         };
-        let sent = self
-            .client
-            .post(request.url.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .body(request.body.clone())
-            .send()
-            .await;
-        let unreachable = |error: reqwest::Error| {
-            // Its address is in our own words already.
-            Error::new(format!("Keystone does not answer at {}", place(request))).with_source(error.without_url())
-        };
-        let mut answer = sent.map_err(unreachable)?;
+        let unreachable =
+            |why: String| Error::new(format!("Keystone does not answer at {}", place(request))).with_source(why);
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        // Redirects are not followed: one would send the secret to whoever it names.
+        let answer = self.client.post(&request.url, &headers, request.body.clone()).await;
+        let mut answer = answer.map_err(|no_answer| unreachable(no_answer.reason))?;
         let mut text = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(unreachable)? {
+        while let Some(piece) = answer.body.try_next().await.map_err(|error| unreachable(error.to_string()))? {
             if text.len() + piece.len() > MAX_ANSWER {
                 return Err(Error::new(format!("the answer at {} is too long for a token", place(request))));
             }
             text.extend_from_slice(&piece);
         }
-        read(request, answer.status(), answer.headers(), &text)
+        read(request, answer.status, &answer.headers, &text)
     }
 }
 
 /// Keystone's address without the question.
-fn place(request: &Request) -> &str {
-    let url = request.url.as_str();
-    url.split('?').next().unwrap_or(url)
+fn place(request: &Request) -> String {
+    let url = request.url.to_string();
+    url.split('?').next().unwrap_or(&url).to_owned()
 }
 
 /// What Keystone answers to a login.

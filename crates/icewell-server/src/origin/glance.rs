@@ -144,7 +144,8 @@ pub(crate) fn caller_fields(client: &HeaderMap) -> HeaderMap {
     fields
 }
 
-fn tells_who(name: &HeaderName) -> bool {
+/// Whether a field may tell who asks.
+pub(super) fn tells_who(name: &HeaderName) -> bool {
     let name = name.as_str();
     let about_the_way = ["x-forwarded-", "x-real-ip", "x-request-id", "x-openstack-request-id"];
     matches!(name, "authorization" | "cookie")

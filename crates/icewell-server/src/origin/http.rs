@@ -1,22 +1,26 @@
 //! A web server as the origin.
 
-use ::http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING, USER_AGENT};
-use ::http::{HeaderMap, Method, StatusCode, Version};
-use futures_util::TryStreamExt;
-use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client, ClientBuilder, Url};
+use ::http::header::{ACCEPT_ENCODING, HeaderValue, LOCATION, USER_AGENT};
+use ::http::uri::PathAndQuery;
+use ::http::{Request, StatusCode, Uri};
+use hyper::body::Incoming;
+use url::{Position, Url};
 
+use super::client::Client;
+use super::glance::tells_who;
 use super::{Answer, Ask, NoAnswer, Reach};
-use crate::error::{Error, chain};
+use crate::error::Error;
+
+/// How many redirects are followed for one answer.
+const REDIRECTS: usize = 10;
 
 /// A web server, or a folder of one.
 #[derive(Debug)]
 pub(crate) struct Http {
+    url: Url,
     /// Without a trailing slash: a key's path begins with one.
     base: String,
     client: Client,
-    /// For what is passed on: follows no redirects.
-    relay: Client,
 }
 
 impl Http {
@@ -30,85 +34,69 @@ impl Http {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(refuse("it has a query or a fragment"));
         }
-        Ok(Http {
-            base: url.as_str().trim_end_matches('/').to_owned(),
-            client: client(reach, Policy::limited(10))?,
-            relay: client(reach, Policy::none())?,
-        })
+        Ok(Http { base: url.as_str().trim_end_matches('/').to_owned(), url, client: Client::new(reach)? })
     }
 
     pub(super) fn identity(&self) -> &str {
         &self.base
     }
 
-    pub(crate) fn url(&self) -> Option<Url> {
-        Url::parse(&self.base).ok()
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
     }
 
+    /// Asks, and follows redirects.
     pub(super) async fn ask(&self, ask: &Ask) -> Result<Answer, NoAnswer> {
         let mut headers = ask.headers.clone();
         // What is cached is the image itself, whatever this client could decode.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("icewell/", env!("CARGO_PKG_VERSION"))));
-        let request = self.client.request(ask.method.clone(), format!("{}{}", self.base, ask.path_and_query));
-        answered(request.headers(headers)).await
-    }
-
-    /// Passes on a request of a client as it is. Redirects are the client's to follow.
-    pub(crate) async fn send(
-        &self,
-        method: Method,
-        target: &str,
-        headers: HeaderMap,
-        body: Option<reqwest::Body>,
-    ) -> Result<Answer, NoAnswer> {
-        let mut request = self.relay.request(method, format!("{}{target}", self.base)).headers(headers);
-        if let Some(body) = body {
-            request = request.body(body);
+        let mut uri = self.uri(&ask.path_and_query)?;
+        for _ in 0..=REDIRECTS {
+            let answer = self.client.ask(&ask.method, &uri, &headers).await?;
+            let Some(next) = redirected(&answer, &uri) else { return Ok(answer) };
+            if (next.scheme(), next.authority()) != (uri.scheme(), uri.authority()) {
+                // Who asks is for the origin to know, and for nobody it names.
+                let told: Vec<_> = headers.keys().filter(|name| tells_who(name)).cloned().collect();
+                for name in told {
+                    headers.remove(name);
+                }
+            }
+            uri = next;
         }
-        answered(request).await
+        Err(NoAnswer { status: StatusCode::BAD_GATEWAY, reason: format!("more than {REDIRECTS} redirects") })
+    }
+
+    /// Passes on a request of a client to the path and query it names. Redirects are the client's to follow.
+    /// `expects`: the client waits to be asked for the body.
+    pub(crate) async fn send(&self, mut request: Request<Incoming>, expects: bool) -> Result<Answer, NoAnswer> {
+        let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+        *request.uri_mut() = self.uri(target)?;
+        self.client.send(request, expects).await
+    }
+
+    /// Where the origin has this path.
+    fn uri(&self, path_and_query: &str) -> Result<Uri, NoAnswer> {
+        let origin = &self.url[..Position::BeforePath];
+        let prefix = self.url.path().trim_end_matches('/');
+        let refuse = |error: &dyn std::fmt::Display| NoAnswer {
+            status: StatusCode::BAD_REQUEST,
+            reason: format!("{path_and_query:?} is no path: {error}"),
+        };
+        let mut uri = origin.parse::<Uri>().map_err(|error| refuse(&error))?.into_parts();
+        let target = format!("{prefix}{path_and_query}");
+        uri.path_and_query = Some(PathAndQuery::try_from(target).map_err(|error| refuse(&error))?);
+        Uri::from_parts(uri).map_err(|error| refuse(&error))
     }
 }
 
-async fn answered(request: reqwest::RequestBuilder) -> Result<Answer, NoAnswer> {
-    let response = request.send().await.map_err(|error| no_answer(&error))?;
-    let framed = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| response.headers().contains_key(name));
-    Ok(Answer {
-        status: response.status(),
-        headers: response.headers().clone(),
-        delimited: framed || response.version() > Version::HTTP_11,
-        body: Box::pin(response.bytes_stream().map_err(|error| std::io::Error::other(chain(&error)))),
-    })
-}
-
-fn client(reach: &Reach, redirects: Policy) -> Result<Client, Error> {
-    let built = client_builder(reach, redirects)?.build();
-    built.map_err(|error| Error::new("cannot set up the client for the origin").with_source(error))
-}
-
-/// How every client of this daemon behaves.
-pub(crate) fn client_builder(reach: &Reach, redirects: Policy) -> Result<ClientBuilder, Error> {
-    // Only the first call installs it; later ones find it there.
-    rustls::crypto::ring::default_provider().install_default().ok();
-    let mut builder = Client::builder()
-        .connect_timeout(reach.timeout)
-        .read_timeout(reach.timeout)
-        .redirect(redirects)
-        .referer(false)
-        .no_proxy();
-    if let Some(path) = &reach.ca {
-        let unusable = |source| Error::usage(format!("cannot use the certificates in {path:?}")).with_source(source);
-        let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
-        let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))?;
-        if certificates.is_empty() {
-            return Err(unusable("there is no certificate in it".into()));
-        }
-        builder = builder.tls_certs_merge(certificates);
+/// Where an answer sends who has asked this; none if it is one to stay with.
+fn redirected(answer: &Answer, asked: &Uri) -> Option<Uri> {
+    if !matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
     }
-    Ok(builder)
-}
-
-fn no_answer(error: &reqwest::Error) -> NoAnswer {
-    let status = if error.is_timeout() { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
-    NoAnswer { status, reason: chain(error) }
+    let location = answer.headers.get(LOCATION)?.to_str().ok()?;
+    let next = Url::parse(&asked.to_string()).ok()?.join(location).ok()?;
+    let fetched = matches!(next.scheme(), "http" | "https");
+    next[..Position::AfterQuery].parse().ok().filter(|_| fetched)
 }

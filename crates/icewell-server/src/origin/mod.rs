@@ -3,9 +3,11 @@
 //! Every origin answers like an HTTP server, a folder too: so the rest of the daemon knows one kind of answer. An
 //! object store will be one more variant of [`Origin`].
 
+mod client;
 mod folder;
 mod glance;
 mod http;
+mod upload;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,9 +22,10 @@ use icewell::ImageId;
 use crate::error::Error;
 use crate::key::Key;
 
+pub(crate) use client::Client;
 pub(crate) use folder::Folder;
 pub(crate) use glance::{Description, Glance, caller_fields, image_of, image_of_file};
-pub(crate) use http::{Http, client_builder};
+pub(crate) use http::Http;
 
 /// The bytes of an answer as they come. An error, and nothing after it, where they break off.
 pub(crate) type AnswerBody = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
@@ -77,6 +80,11 @@ pub(crate) enum Origin {
 pub(crate) struct Reach {
     pub(crate) timeout: Duration,
     pub(crate) ca: Option<PathBuf>,
+}
+
+/// Whether `text` names a Glance, so that credentials are of use.
+pub fn is_glance(text: &str) -> bool {
+    ["glance+http://", "glance+https://"].iter().any(|scheme| text.starts_with(scheme))
 }
 
 impl Origin {
