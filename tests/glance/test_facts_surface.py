@@ -191,6 +191,46 @@ def test_verbs_where_there_is_no_cache(glance):
     assert glance.api.request("DELETE", f"/v2/cache/{NOBODYS}", **ADMIN).status == 500
 
 
+def test_an_error_has_the_form_that_accept_wants(caching_glance):
+    for accept, kind in (
+        (None, "text/plain"),
+        ("*/*", "text/html"),
+        ("application/json", "application/json"),
+        ("image/png", "text/plain"),
+        ("application/json;q=0.5, text/html;q=0.1", "application/json"),
+    ):
+        headers = {"Accept": accept} if accept else {}
+        answer = caching_glance.api.request("PUT", f"/v2/cache/{NOBODYS}", headers=headers, **ADMIN)
+        assert answer.headers["Content-Type"].split(";")[0] == kind
+        assert f"Image {NOBODYS} not found." in answer.body.decode()
+
+
+def test_a_refusal_names_the_policy(caching_glance):
+    for method, path, action in (
+        ("GET", "/v2/cache", "cache_list"),
+        ("DELETE", "/v2/cache", "cache_delete"),
+        ("POST", "/v2/cache/prune", "cache_prune"),
+        ("GET", "/v2/cached_images", "manage_image_cache"),
+    ):
+        answer = caching_glance.api.request(method, path, **MEMBER)
+        assert f"You are not authorized to complete {action} action." in answer.body.decode()
+
+
+def test_spellings_of_cache_paths(caching_glance):
+    for path in ("//v2//cache", "/v2/%63ache", "/v2%2Fcache", "/v2.15/cache", "/v2/cache?x=y"):
+        assert caching_glance.api.get(path, **ADMIN).status == 200, path
+    for path in ("/v2/cache/", "/v2/Cache", "/v2/./cache", "/v2/cache;x"):
+        assert caching_glance.api.get(path, **ADMIN).status == 404, path
+
+
+def test_bodies_where_none_belongs(caching_glance):
+    api = caching_glance.api
+    assert api.get("/v2/cache", body=b"{}", **MEMBER).status == 400  # before the policy
+    assert api.get("/v2/cache", body=b"{}").status == 401
+    assert api.get("/v2/cache", body=iter([b"{}"]), **ADMIN).status == 200
+    assert api.request("POST", "/v2/cache/clean", body=b"{}", **ADMIN).status == 500
+
+
 # The older management API
 
 

@@ -57,7 +57,7 @@ pub(crate) struct Global {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     Ls(ls::Args),
     Status(status::Args),
     Add(add::Args),

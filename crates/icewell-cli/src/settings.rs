@@ -40,9 +40,13 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "FILE", env = "ICEWELL_TLS_KEY", hide_env_values = true)]
     pub(crate) tls_key: Option<PathBuf>,
 
-    #[arg(help = with_default("Serve health and metrics on this address, or \"off\"", usual_admin))]
+    #[arg(help = with_default("Serve health, metrics and the cache's management on this address, or \"off\"", usual_admin))]
     #[arg(long, value_name = "ADDRESS", env = "ICEWELL_ADMIN", hide_env_values = true)]
     pub(crate) admin: Option<Admin>,
+
+    /// Let whoever has the token in this file's first line manage the cache by HTTP
+    #[arg(long, value_name = "FILE", env = "ICEWELL_ADMIN_TOKEN_FILE", hide_env_values = true)]
+    pub(crate) admin_token_file: Option<PathBuf>,
 
     /// Keep everything in the cache directory within this [default: the limit kept on it, else 10GiB]
     #[arg(long, value_name = "SIZE", env = "ICEWELL_MAX_SIZE", hide_env_values = true)]
@@ -70,7 +74,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "TIME", env = "ICEWELL_IDLE_TIMEOUT", hide_env_values = true)]
     pub(crate) idle_timeout: Option<Span>,
 
-    #[arg(help = with_default("Remember for this long that a Glance lets a caller have an image; 0 asks each time", |usual| time(usual.auth_ttl)))]
+    #[arg(help = with_default("Remember for this long that a Glance lets a caller have an image, or manage the cache; 0 asks each time", |usual| time(usual.auth_ttl)))]
     #[arg(long, value_name = "TIME", env = "ICEWELL_AUTH_TTL", hide_env_values = true)]
     pub(crate) auth_ttl: Option<Span>,
 
@@ -135,6 +139,7 @@ impl Settings {
             tls_cert: self.tls_cert.or(file.tls_cert),
             tls_key: self.tls_key.or(file.tls_key),
             admin: self.admin.or(file.admin),
+            admin_token_file: self.admin_token_file.or(file.admin_token_file),
             max_size: self.max_size.or(file.max_size),
             count: self.count.or(file.count),
             stall_time: self.stall_time.or(file.stall_time),
@@ -161,6 +166,7 @@ impl Settings {
         set(&mut config.tls_cert, self.tls_cert.map(Some));
         set(&mut config.tls_key, self.tls_key.map(Some));
         set(&mut config.admin, self.admin.map(|Admin(address)| address));
+        set(&mut config.admin_token_file, self.admin_token_file.map(Some));
         set(&mut config.max_size, self.max_size.map(|Size(bytes)| Some(bytes)));
         set(&mut config.count, self.count.map(|count| Some(count.into())));
         set(&mut config.stall_time, self.stall_time.map(|Span(time)| time));
@@ -278,7 +284,7 @@ mod tests {
     #[test]
     fn options_and_file_mean_the_same() {
         let file = toml::from_str(
-            "listen = '[::1]:1'\nadmin = '127.0.0.1:2'\nmax_size = '30MB'\ncount = 'allocated'\nstall_time = 60\n\
+            "listen = '[::1]:1'\nadmin = '127.0.0.1:2'\nadmin_token_file = '/t'\nmax_size = '30MB'\ncount = 'allocated'\nstall_time = 60\n\
              serve_stale = true\nmax_connections = 3\nidle_timeout = '4s'\ndrain_timeout = '5s'\norigin_timeout = '6s'\n\
              origin_ca = '/ca.pem'\ntls_cert = '/cert.pem'\ntls_key = '/key.pem'\n",
         )
@@ -286,6 +292,7 @@ mod tests {
         let options = typed(&[
             "--listen=[::1]:1",
             "--admin=127.0.0.1:2",
+            "--admin-token-file=/t",
             "--max-size=30MB",
             "--count=allocated",
             "--stall-time=1m",
@@ -301,6 +308,7 @@ mod tests {
         for config in [applied(file), applied(options)] {
             assert_eq!(config.listen, "[::1]:1".parse().unwrap());
             assert_eq!(config.admin, Some("127.0.0.1:2".parse().unwrap()));
+            assert_eq!(config.admin_token_file, Some("/t".into()));
             assert_eq!((config.max_size, config.count), (Some(30_000_000), Some(Count::Allocated)));
             assert_eq!(config.stall_time, Duration::from_secs(60));
             assert!(config.serve_stale);

@@ -1,11 +1,13 @@
-//! The admin listener: whether the daemon lives, and whether it is ready.
+//! The admin listener: whether the daemon lives, whether it is ready, and the management of its cache.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,6 +19,7 @@ use crate::body::text;
 use crate::daemon::{Body, Daemon, blocking};
 use crate::error::Error;
 use crate::pass::{failure, without_body};
+use crate::{manage, request_log};
 
 /// The most bytes of a request's head: about this much.
 const MAX_HEAD: usize = 16 << 10;
@@ -26,25 +29,35 @@ pub(crate) fn start(
     listener: TcpListener,
     daemon: &Arc<Daemon>,
     draining: &watch::Receiver<bool>,
+    fills_stop: &watch::Receiver<bool>,
 ) -> Result<SocketAddr, Error> {
     let address = listener.local_addr().map_err(|error| Error::new("cannot listen").with_source(error))?;
-    let (daemon, draining) = (daemon.clone(), draining.clone());
+    let (daemon, draining, fills_stop) = (daemon.clone(), draining.clone(), fills_stop.clone());
     tokio::spawn(async move {
         loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, client) = match listener.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     warn!(%error, "cannot accept a connection of an admin");
                     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                     continue;
                 }
             };
-            let (daemon, draining) = (daemon.clone(), draining.clone());
-            let service = service_fn(move |request| {
-                let (daemon, draining) = (daemon.clone(), draining.clone());
+            let (daemon, draining, fills_stop) = (daemon.clone(), draining.clone(), fills_stop.clone());
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (daemon, draining, fills_stop) = (daemon.clone(), draining.clone(), fills_stop.clone());
                 async move {
                     let draining = *draining.borrow();
-                    Ok::<_, Infallible>(answer(&daemon, draining, &request).await)
+                    Ok::<_, Infallible>(match manage::asked(request.method(), request.uri().path()) {
+                        Some(asked) => {
+                            let started = Instant::now();
+                            let (mut request, _) = request.into_parts();
+                            let managed =
+                                manage::answer_admin(&daemon, address, &mut request, asked, &fills_stop).await;
+                            request_log::log(&daemon, client, started, &request, managed.into()).map(Body::new)
+                        }
+                        None => answer(&daemon, draining, &request).await,
+                    })
                 }
             });
             let mut http = http1::Builder::new();
@@ -63,7 +76,7 @@ async fn answer<B>(daemon: &Arc<Daemon>, draining: bool, request: &Request<B>) -
         "/healthz" => Response::new(text("ok\n")),
         "/readyz" => readiness(daemon, draining).await,
         "/metrics" => metrics(daemon).await,
-        _ => failure(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics"),
+        _ => failure(StatusCode::NOT_FOUND, "here are /healthz, /readyz, /metrics and /v2/cache"),
     };
     if request.method() == Method::HEAD { without_body(response) } else { response }
 }

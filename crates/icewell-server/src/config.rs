@@ -24,6 +24,8 @@ pub struct Config {
     pub tls_key: Option<PathBuf>,
     /// Where health is told; none for nowhere.
     pub admin: Option<SocketAddr>,
+    /// A file whose first line is the token of those who may manage the cache by HTTP; none for no such token.
+    pub admin_token_file: Option<PathBuf>,
     /// The limit in bytes, kept on the directory for other processes; none leaves the one that is kept there.
     pub max_size: Option<u64>,
     /// What the limit counts; none leaves what is kept.
@@ -32,7 +34,7 @@ pub struct Config {
     pub stall_time: Duration,
     /// Whether a cached image is sent when the origin, asked whether it is still right, does not answer.
     pub serve_stale: bool,
-    /// How long a Glance's word that a caller may have an image is remembered; zero asks each time.
+    /// How long a Glance's word that a caller may have an image, or manage the cache, is remembered; zero asks each time.
     pub auth_ttl: Duration,
     /// How many connections are served at a time; more wait to be accepted.
     pub max_connections: usize,
@@ -85,6 +87,7 @@ impl Config {
             tls_cert: None,
             tls_key: None,
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 9293))),
+            admin_token_file: None,
             max_size: None,
             count: None,
             stall_time: DEFAULT_STALL_TIME,

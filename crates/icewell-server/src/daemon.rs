@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use crate::fill::Fills;
 use crate::gone;
+use crate::manage::Management;
 use crate::origin::Origin;
 use crate::permits::Permits;
 use crate::request_log::Counters;
@@ -32,6 +33,7 @@ pub(crate) struct Daemon {
     pub(crate) counters: Counters,
     pub(crate) oversized: Oversized,
     pub(crate) permits: Permits,
+    pub(crate) management: Management,
     /// Who the daemon is to a Glance, if it was told.
     pub(crate) service: Option<Service>,
     pub(crate) asked: gone::Asked,
@@ -46,6 +48,7 @@ impl Daemon {
         service: Option<Service>,
         serve_stale: bool,
         auth_ttl: Duration,
+        management: Management,
     ) -> Arc<Self> {
         Arc::new(Daemon {
             cache,
@@ -56,6 +59,7 @@ impl Daemon {
             counters: Counters::default(),
             oversized: Oversized::default(),
             permits: Permits::new(auth_ttl),
+            management,
             service,
             asked: gone::Asked::default(),
             queue_changed: Notify::new(),

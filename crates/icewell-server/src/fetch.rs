@@ -13,6 +13,7 @@ use crate::fill::{End, Progress};
 use crate::filler;
 use crate::key::Key;
 use crate::keystone::{Credentials, Session};
+use crate::manage::Management;
 use crate::origin::{Origin, Reach};
 use crate::service::Service;
 
@@ -89,7 +90,7 @@ impl Fetcher {
             .build()
             .map_err(|error| Error::new("cannot start the runtime").with_source(error))?;
         Ok(Fetcher {
-            daemon: Daemon::new(cache, origin, session.map(Service::new), false, Duration::ZERO),
+            daemon: Daemon::new(cache, origin, session.map(Service::new), false, Duration::ZERO, Management::default()),
             runtime,
             stop: watch::Sender::new(false),
         })

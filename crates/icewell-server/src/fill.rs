@@ -93,6 +93,17 @@ impl fmt::Debug for Rest {
     }
 }
 
+/// What is to become of an image on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Wanted {
+    /// It is to be cached.
+    Kept,
+    /// It was dropped: its followers may have it, the cache not.
+    NotKept,
+    /// It was deleted: nobody may have it any more.
+    Gone,
+}
+
 /// How a cached image came to be good to send without a further question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Good {
@@ -117,8 +128,7 @@ pub(crate) struct Refusal {
 pub(crate) struct Fill {
     pub(crate) key: Key,
     progress: watch::Sender<Progress>,
-    /// True when the image was deleted: then it must not be cached any more.
-    cancelled: watch::Sender<bool>,
+    wanted: watch::Sender<Wanted>,
     tally: Mutex<Tally>,
 }
 
@@ -134,7 +144,7 @@ impl Fill {
         Arc::new(Fill {
             key,
             progress: watch::Sender::new(Progress::Asking),
-            cancelled: watch::Sender::new(false),
+            wanted: watch::Sender::new(Wanted::Kept),
             tally: Mutex::default(),
         })
     }
@@ -145,11 +155,17 @@ impl Fill {
 
     /// Stops the fill: its image was deleted. Who follows it gets no more of it.
     pub(crate) fn cancel(&self) {
-        self.cancelled.send_replace(true);
+        self.wanted.send_replace(Wanted::Gone);
     }
 
-    pub(crate) fn cancelled(&self) -> watch::Receiver<bool> {
-        self.cancelled.subscribe()
+    /// Stops the fill: nobody wants the image kept. Who follows it goes on with the origin.
+    pub(crate) fn do_not_keep(&self) {
+        self.wanted
+            .send_if_modified(|wanted| std::mem::replace(wanted, (*wanted).max(Wanted::NotKept)) == Wanted::Kept);
+    }
+
+    pub(crate) fn wanted(&self) -> watch::Receiver<Wanted> {
+        self.wanted.subscribe()
     }
 
     pub(crate) fn progress(&self) -> Progress {

@@ -4,7 +4,7 @@
 //! in the cache, or joins the one `fill` of it under way, or starts that; the `filler` asks the `origin` and feeds
 //! the library's `Writer` on a thread of its own; `body` sends what is asked for, from a cached file and from
 //! a growing one alike. What broke off goes on by `rest`; what cannot be cached goes through by `pass`. The `janitor`
-//! keeps the directory in order, `prefetch` works off the queue.
+//! keeps the directory in order, `prefetch` works off the queue. Who may tells the daemon what to do by `manage`.
 //!
 //! To a Glance the daemon is somebody, too, if it was told who: `keystone` logs in, `service`
 //! asks, `gone` drops what Glance has no more.
@@ -30,6 +30,7 @@ mod rest;
 mod permits;
 mod proxy;
 mod route;
+mod versions;
 
 mod gone;
 mod keystone;
@@ -41,6 +42,7 @@ mod admin;
 mod fetch;
 mod janitor;
 mod legacy_api;
+mod manage;
 mod prefetch;
 mod request_log;
 

@@ -1,6 +1,7 @@
 //! Who may have an image of a Glance: as Glance itself says, to that caller's own credentials, a moment ago at most.
 //!
-//! Only a yes is remembered, for each caller and image apart, and the caller only as a hash.
+//! Only a yes is remembered, for each caller and image apart, and the caller only as a hash. Who may manage the cache is
+//! remembered likewise.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -31,7 +32,8 @@ pub(crate) enum Permit {
 pub(crate) struct Permits {
     /// For how long; nothing is remembered for zero.
     ttl: Duration,
-    given: Mutex<HashMap<(CallerHash, ImageId), Instant>>,
+    /// To whom, and which image; none for managing the cache.
+    given: Mutex<HashMap<(CallerHash, Option<ImageId>), Instant>>,
 }
 
 impl Permits {
@@ -41,22 +43,40 @@ impl Permits {
 
     /// Remembers that Glance has just given this caller the image.
     pub(crate) fn remember(&self, caller: &HeaderMap, id: &ImageId) {
+        self.keep(caller, Some(id.clone()));
+    }
+
+    /// Remembers that Glance has just let this caller manage a cache.
+    pub(crate) fn remember_manager(&self, caller: &HeaderMap) {
+        self.keep(caller, None);
+    }
+
+    fn keep(&self, caller: &HeaderMap, what: Option<ImageId>) {
         if self.ttl.is_zero() {
             return;
         }
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         given.retain(|_, since| since.elapsed() < self.ttl);
-        given.insert((hash(caller), id.clone()), Instant::now());
+        given.insert((hash(caller), what), Instant::now());
     }
 
     /// Forgets all that was said of an image that is no more.
     pub(crate) fn forget(&self, id: &ImageId) {
-        self.given.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, known), _| known != id);
+        self.given.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, known), _| known.as_ref() != Some(id));
     }
 
     fn remembers(&self, caller: &HeaderMap, id: &ImageId) -> bool {
+        self.knows(caller, Some(id.clone()))
+    }
+
+    /// Whether Glance let this caller manage a cache, a moment ago.
+    pub(crate) fn lets_manage(&self, caller: &HeaderMap) -> bool {
+        self.knows(caller, None)
+    }
+
+    fn knows(&self, caller: &HeaderMap, what: Option<ImageId>) -> bool {
         let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        given.get(&(hash(caller), id.clone())).is_some_and(|since| since.elapsed() < self.ttl)
+        given.get(&(hash(caller), what)).is_some_and(|since| since.elapsed() < self.ttl)
     }
 
     /// Asks Glance, unless it was asked a moment ago, whether the caller may have the image, and whether the image of this
@@ -136,8 +156,11 @@ mod tests {
         {
             assert!(!permits.remembers(&stranger, &one));
         }
+        assert!(!permits.lets_manage(&red));
+        permits.remember_manager(&red);
         permits.forget(&one);
         assert!(!permits.remembers(&red, &one));
+        assert!(permits.lets_manage(&red) && !permits.lets_manage(&caller(&[])));
     }
 
     #[test]

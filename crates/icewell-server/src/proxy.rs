@@ -1,4 +1,5 @@
-//! In front of a Glance: whatever is not an image's data goes through unchanged, both bodies streaming.
+//! In front of a Glance: whatever is not an image's data goes through unchanged, both bodies streaming. Only the list of
+//! versions is completed.
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::gone;
 use crate::origin::{Glance, NoAnswer, image_of};
 use crate::pass::{failure, relayed};
 use crate::route::Client;
+use crate::versions;
 
 /// Passes a request on to Glance, and its answer back.
 pub(crate) async fn pass_on(
@@ -38,6 +40,7 @@ pub(crate) async fn pass_on(
     *request.headers_mut() = headers;
     match glance.http().send(request, expects).await {
         Ok(answer) => {
+            let answer = versions::complete(&parts.method, parts.uri.path(), answer).await;
             if parts.method == Method::DELETE
                 && answer.status.is_success()
                 && let Some(id) = deleted(parts.uri.path())

@@ -1,4 +1,4 @@
-//! Where a request goes: to an image's data, or, in front of a Glance, on to Glance.
+//! Where a request goes: to an image's data; in front of a Glance, to the management of the cache, or on to Glance.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::daemon::Daemon;
 use crate::get_image::{self, Answered};
 use crate::origin::{Glance, image_of_file};
 use crate::pass::failure;
-use crate::proxy;
+use crate::{manage, proxy};
 
 /// Who sent a request, and by which scheme.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct Client {
 pub(crate) async fn answer(
     daemon: &Arc<Daemon>,
     client: Client,
-    parts: &Parts,
+    parts: &mut Parts,
     body: Incoming,
     stop: &watch::Receiver<bool>,
 ) -> Answered {
@@ -41,6 +41,11 @@ pub(crate) async fn answer(
             Err(response) => (*response).into(),
         };
     };
+    // Whatever becomes of the request, nobody else gets to see the token.
+    let has_token = daemon.management.take_token(&mut parts.headers);
+    if let Some(asked) = manage::asked(&parts.method, parts.uri.path()) {
+        return manage::answer(daemon, parts, asked, has_token, stop).await.into();
+    }
     // To a Glance, a `Content-Range` in a request is a range of its own kind.
     let reads = matches!(parts.method, Method::GET | Method::HEAD) && !parts.headers.contains_key(CONTENT_RANGE);
     match image_of_file(parts.uri.path()).filter(|_| reads) {

@@ -23,6 +23,7 @@ use crate::config::{Config, Ready};
 use crate::daemon::Daemon;
 use crate::error::Error;
 use crate::keystone::Session;
+use crate::manage::{AdminToken, Management};
 use crate::origin::{Origin, Reach};
 use crate::route::Client;
 use crate::service::Service;
@@ -53,6 +54,8 @@ pub fn serve(config: Config) -> Result<(), Error> {
 
 async fn run(mut config: Config) -> Result<(), Error> {
     let on_ready = config.on_ready.take();
+    let token = config.admin_token_file.as_deref().map(AdminToken::read).transpose()?;
+    let management = Management { token, stall_time: config.stall_time };
     let ca = config.origin_ca.clone().or_else(|| config.credentials.as_ref()?.ca().map(Into::into));
     let origin = Origin::parse(&config.origin, &Reach { timeout: config.origin_timeout, ca })?;
     let credentials = config.credentials.take().filter(|_| origin.glance().is_some());
@@ -65,14 +68,15 @@ async fn run(mut config: Config) -> Result<(), Error> {
     // The IDs of a Glance's images are the same in every cache of it.
     let adoption = if origin.glance().is_some() { Adoption::Allowed } else { Adoption::Refused };
     cache.bind_origin(origin.identity(), adoption)?;
-    let daemon = Daemon::new(cache, origin, session.map(Service::new), config.serve_stale, config.auth_ttl);
+    let service = session.map(Service::new);
+    let daemon = Daemon::new(cache, origin, service, config.serve_stale, config.auth_ttl, management);
 
     let mut terminate = signals(SignalKind::terminate())?;
     let mut interrupt = signals(SignalKind::interrupt())?;
     let (stop_fills, fills_stop) = watch::channel(false);
     let (draining, drain) = watch::channel(false);
     let admin = match config.admin {
-        Some(address) => Some(admin::start(bind(address).await?, &daemon, &drain)?),
+        Some(address) => Some(admin::start(bind(address).await?, &daemon, &drain, &fills_stop)?),
         None => None,
     };
     janitor::start(&daemon, config.stall_time, &fills_stop);
@@ -239,8 +243,8 @@ impl Connections {
             let (daemon, fills_stop) = (daemon.clone(), fills_stop.clone());
             async move {
                 let started = Instant::now();
-                let (request, body) = request.into_parts();
-                let answered = route::answer(&daemon, client, &request, body, &fills_stop).await;
+                let (mut request, body) = request.into_parts();
+                let answered = route::answer(&daemon, client, &mut request, body, &fills_stop).await;
                 Ok::<_, Infallible>(request_log::log(&daemon, address, started, &request, answered))
             }
         });

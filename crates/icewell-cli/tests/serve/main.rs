@@ -20,4 +20,5 @@ mod bad_origins;
 mod full_disk;
 mod lifecycle;
 mod limit;
+mod manage;
 mod one_directory;

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::Filler;
 use crate::daemon::blocking;
 use crate::error::chain;
-use crate::fill::{End, Fill, Growing, Progress, Rest};
+use crate::fill::{End, Fill, Growing, Progress, Rest, Wanted};
 use crate::origin::AnswerBody;
 use crate::rest::{goes_on, range_from, rest, resumed_at};
 
@@ -52,10 +52,15 @@ impl Filler {
             (None, Ok(_)) => self.finish(writer, image).await,
             (None, Err(reason)) => {
                 warn!(image_id = %self.fill.key.id, reason, written = writer.written(), "the fill broke off");
-                let cancelled = *self.fill.cancelled().borrow();
-                let suspended = blocking(move || if cancelled { writer.release() } else { writer.suspend() }).await;
+                let wanted = *self.fill.wanted().borrow();
+                let written = writer.written();
+                let keep = wanted == Wanted::Kept;
+                let suspended = blocking(move || if keep { writer.suspend() } else { writer.release() }).await;
                 if let Err(error) = suspended {
                     warn!(image_id = %self.fill.key.id, %error, "what was fetched cannot be kept");
+                }
+                if wanted == Wanted::NotKept {
+                    return Some(End::NotKept(Some(Arc::new(Rest::new(written, Vec::new(), body)))));
                 }
                 Some(End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() })
             }
@@ -71,7 +76,7 @@ impl Filler {
         pieces: &mpsc::Sender<Bytes>,
         image: &Growing,
     ) -> Result<Option<Bytes>, String> {
-        let (mut stop, mut cancelled) = (self.stop.clone(), self.fill.cancelled());
+        let (mut stop, mut wanted) = (self.stop.clone(), self.fill.wanted());
         let mut sent = match self.fill.progress() {
             Progress::Filling { written, .. } => written,
             _ => 0,
@@ -81,7 +86,7 @@ impl Filler {
             let piece = tokio::select! {
                 piece = body.next() => piece,
                 _ = stop.wait_for(|stop| *stop) => return Err("the daemon stops".into()),
-                _ = cancelled.wait_for(|cancelled| *cancelled) => return Err("the image was deleted".into()),
+                _ = wanted.wait_for(|wanted| *wanted != Wanted::Kept) => return Err("the image was dropped".into()),
             };
             let reason = match piece {
                 Some(Ok(piece)) => {
@@ -152,12 +157,17 @@ impl Filler {
             blocking(move || writer.roll_back(&why)).await;
             return Some(End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() });
         }
-        if *self.fill.cancelled().borrow() {
+        let wanted = *self.fill.wanted().borrow();
+        if wanted == Wanted::Gone {
             blocking(move || writer.release()).await.ok();
             return Some(End::Broken { status: StatusCode::NOT_FOUND, reason: "the image was deleted".into() });
         }
         let size = writer.written();
         self.fill.set(Progress::Whole { image, size });
+        if wanted == Wanted::NotKept {
+            blocking(move || writer.release()).await.ok();
+            return None;
+        }
         let (cache, fill) = (self.daemon.cache.clone(), self.fill.clone());
         let committed = blocking(move || {
             let committed = writer.commit()?;

@@ -4,6 +4,7 @@ use ::http::header::{HeaderMap, HeaderName, RANGE};
 use ::http::{HeaderValue, Method, StatusCode};
 use futures_util::TryStreamExt;
 use icewell::{Digest, ImageId};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::{Answer, Ask, Http, NoAnswer, Reach};
@@ -12,6 +13,8 @@ use crate::key::Key;
 
 /// The longest description of an image that is read.
 const MAX_DESCRIPTION: usize = 1 << 20;
+/// All but unreserved characters (RFC 3986 §2.3).
+const NOT_IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A Glance API.
 #[derive(Debug)]
@@ -64,7 +67,7 @@ impl Glance {
     /// The key of an image's data.
     pub(crate) fn key(id: ImageId, query: Option<&str>) -> Key {
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-        Key { path_and_query: format!("/v2/images/{id}/file{query}"), id }
+        Key { path_and_query: format!("{}/file{query}", path(&id)), id }
     }
 
     /// The key of the image called so, where Glance may have one.
@@ -84,7 +87,7 @@ impl Glance {
 
     /// The question for an image's description, in nobody's name.
     pub(crate) fn ask_for_description(id: &ImageId) -> Ask {
-        Ask { method: Method::GET, path_and_query: format!("/v2/images/{id}"), headers: HeaderMap::new() }
+        Ask { method: Method::GET, path_and_query: path(id), headers: HeaderMap::new() }
     }
 
     /// The description in an answer, or the answer that stands in its place.
@@ -110,9 +113,19 @@ impl Glance {
         if let Ok(range) = HeaderValue::try_from(format!("bytes={size}-")) {
             headers.insert(RANGE, range);
         }
-        let path_and_query = format!("/v2/images/{id}/file");
+        let path_and_query = format!("{}/file", path(id));
         self.http.ask(&Ask { method: Method::GET, path_and_query, headers }).await
     }
+
+    /// What Glance answers this caller who wants to see its own cache. It need not have one to tell who may.
+    pub(crate) async fn ask_for_cache(&self, caller: HeaderMap) -> Result<Answer, NoAnswer> {
+        self.http.ask(&Ask { method: Method::GET, path_and_query: "/v2/cache".into(), headers: caller }).await
+    }
+}
+
+/// An image's path. Nothing in its ID, whatever that is, can lead anywhere else.
+fn path(id: &ImageId) -> String {
+    format!("/v2/images/{}", utf8_percent_encode(id.as_str(), NOT_IN_A_PATH))
 }
 
 /// The image whose data a path names: `/v2/images/{id}/file`.
