@@ -1,6 +1,7 @@
 """Glance's cache tools beside Icewell under the same names: the same words, statuses, files."""
 
 import importlib
+import json
 import os
 import pathlib
 import random
@@ -12,6 +13,8 @@ import traceback
 import uuid
 
 import pytest
+
+from test_front import Front
 
 ROOT = pathlib.Path(__file__).parents[2]
 ICEWELL = pathlib.Path(os.environ.get("ICEWELL_BIN", ROOT / "target/debug/icewell"))
@@ -373,3 +376,143 @@ def test_files_that_nobody_names(tools, tmp_path):
         kept[which].append(tree(cache))
     assert kept["ours"] == kept["real"]
     assert len({len(files) for files in kept["ours"]}) == 3
+
+
+# glance-cache-prefetcher
+
+
+def test_prefetcher(tools, bed, caching_glance):
+    """Beside a live Glance, on its own directory: by its own configuration, or with somebody's credentials."""
+    api, cache = caching_glance.api, caching_glance.cache_dir
+    conf = caching_glance.folder / "glance-api.conf"
+    admin = bed.keystone.environ("red-admin")
+    empty(api)
+    assert tools.our("prefetcher", "--config-file", conf)[:2] == (0, ""), "nothing is queued"
+    images = [api.image(DATA)["id"] for _ in range(3)]
+    dataless = api.create()["id"]
+    for image_id in (*images, dataless, NOBODYS):
+        assert api.request("PUT", f"/v2/queued_images/{image_id}", user="red-admin").status == 200
+    status, out, err = tools.our("prefetcher", "--config-file", conf, environ=admin)
+    assert (status, out) == (0, ""), "as Glance's, which calls no image that it cannot have a failure"
+    assert f'cannot fetch "{dataless}"' in err and NOBODYS in err
+    assert "Failed to successfully cache all images in queue." in err
+    listed = {image["image_id"]: image for image in api.get("/v2/cached_images", user="red-admin").json()["cached_images"]}
+    assert set(images) == set(listed)
+    assert all((image["hits"], image["size"]) == (0, len(DATA)) for image in listed.values())
+    assert not set(images) & set(api.get("/v2/queued_images", user="red-admin").json()["queued_images"])
+    assert api.file(images[0], user="red-member").body == DATA
+    assert "user.icewell.origin" not in os.listxattr(cache), "the directory stays Glance's"
+
+    # By the configuration: [keystone_authtoken], and where Glance listens.
+    empty(api)
+    image_id = api.image(DATA)["id"]
+    assert api.request("PUT", f"/v2/queued_images/{image_id}", user="red-admin").status == 200
+    override = caching_glance.folder / "override.conf"
+    port = caching_glance.url.rsplit(":", 1)[1]
+    override.write_text(
+        f"[DEFAULT]\nworker_self_reference_url =\nbind_port = {port}\n"
+        "[keystone_authtoken]\nusername = red-admin\npassword = open-sesame-red-admin\nproject_name = red\n"
+    )
+    arguments = ["--config-file", conf, "--config-file", override]
+    assert tools.our("prefetcher", *arguments)[:2] == (0, "")
+    assert (cache / image_id).read_bytes() == DATA
+
+    # What no image could be had with is a failure.
+    assert api.request("PUT", f"/v2/queued_images/{NOBODYS}", user="red-admin").status == 200
+    override.write_text("[keystone_authtoken]\npassword = wrong\n")
+    status, out, err = tools.our("prefetcher", *arguments)
+    assert (status, out) == (1, "") and "refuses the credentials" in err and "wrong" not in err
+    override.write_text("[keystone_authtoken]\nauth_url =\n")
+    status, _, err = tools.our("prefetcher", *arguments)
+    assert status == 1 and "set OS_AUTH_URL" in err
+    empty(api)
+
+
+# glance-cache-manage and icewell serve
+
+
+def test_manage_of_our_daemon(tools, bed, glance, tmp_path):
+    """Glance's tool and ours say the same of Icewell's own management API, and it does what they ask."""
+    front = Front(bed, glance, tmp_path, "--auth-ttl", "0")
+    try:
+        api, port = front.api, front.api.url.rsplit(":", 1)[1]
+        arguments = ["-H", "127.0.0.1", "-p", port, "--os-auth-token", bed.keystone.token("red-admin")]
+        member = ["-H", "127.0.0.1", "-p", port, "--os-auth-token", bed.keystone.token("red-member")]
+        image_id = api.image(DATA)["id"]
+
+        def prepare():
+            assert api.file(image_id, user="red-member").body == DATA
+            front.wait_until_cached(image_id)
+
+        prepare()
+        for line in (["list-cached"], ["list-queued"], ["queue-image", "x"], ["-v", "help", "queue-image"]):
+            ours, real = both(tools, lambda: None, [*arguments, *line])
+            assert ours == real, line
+        assert f"| {image_id} |" in tools.our("manage", *arguments, "list-cached")[1]
+        ours, real = both(tools, lambda: None, [*member, "list-cached"])
+        assert ours == real == (1, "Not authorized to make this request.\n", real[2])
+        for line in (f"-f -v delete-cached-image {image_id}", "-v -f delete-all-cached-images"):
+            ours, real = both(tools, prepare, [*arguments, *line.split()])
+            assert ours == real and real[1].startswith("Deleted "), line
+            assert not front.cached()
+        # Queued, it is there a moment later where there are service credentials; here it waits.
+        ours, real = both(tools, lambda: None, [*arguments, "-f", "-v", "queue-image", image_id])
+        assert ours == real == (0, f"Queued image {image_id} for caching\nCompleted in T sec.\n", real[2])
+        ours, real = both(tools, lambda: None, [*arguments, "list-queued"])
+        assert ours == real and image_id in ours[1]
+        ours, real = both(tools, lambda: None, [*arguments, "-f", "-v", "delete-queued-image", image_id])
+        assert ours == real and real[0] == 0
+    finally:
+        front.stop()
+
+
+# icewell adopt, icewell doctor
+
+
+def test_what_the_sqlite_driver_noted_is_taken_over(tools, bed, tmp_path):
+    """A Glance with the sqlite driver fills the directory; afterwards the same images have their hits in tags."""
+    glance = bed.glance("sqlite", cache="sqlite")
+    api, cache = glance.api, glance.cache_dir
+    images = [api.image(DATA[: 1000 * (n + 1)])["id"] for n in range(3)]
+    for hits, image_id in enumerate(images):
+        for _ in range(hits + 1):
+            assert api.file(image_id, user="red-member").status == 200
+    noted = {image["image_id"]: image for image in api.get("/v2/cached_images", user="red-admin").json()["cached_images"]}
+    assert [noted[image_id]["hits"] for image_id in images] == [0, 1, 2]
+    assert (cache / "cache.db").exists()
+
+    def icewell(*arguments):
+        command = [ICEWELL, *arguments, "--dir", cache, "--json"]
+        environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+        return json.loads(subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout)
+
+    def doctor():
+        findings = icewell("doctor", "--glance-conf", glance.folder / "glance-api.conf")
+        return "\n".join(f"{finding['message']}: {finding['advice']}" for finding in findings)
+
+    said = doctor()
+    assert "cache.db of Glance's sqlite driver: 3 images, 3 hits not taken over yet: icewell adopt" in said
+    assert "Glance filled it with its sqlite driver" in said
+    assert "Glance is told the driver sqlite" in said
+    assert {image["image_id"] for image in icewell("ls")} == set(images), "the database and the locks are no images"
+    before = (cache / "cache.db").read_bytes()
+    report = icewell("adopt")
+    assert (report["images"], report["hits"], report["already_counted"]) == (3, 3, 0)
+    taken = {image["image_id"]: image for image in icewell("ls")}
+    for image_id in images:
+        assert taken[image_id]["hits"] == noted[image_id]["hits"]
+        assert abs(taken[image_id]["last_accessed"] - noted[image_id]["last_accessed"]) < 1e-3
+    assert icewell("adopt")["already_counted"] == 3, "twice changes nothing"
+    assert "nothing in it that is not taken over" in doctor()
+    assert (cache / "cache.db").read_bytes() == before
+    assert api.file(images[0], user="red-member").status == 200, "Glance goes on"
+
+
+def test_doctor_tells_the_driver(bed, caching_glance, tmp_path):
+    for name, driver in (("centralized", "centralized_db"), ("caching", "xattr")):
+        glance = bed.glance(name, cache=driver)
+        image_id = glance.api.image(DATA)["id"]
+        assert glance.api.file(image_id, user="red-member").status == 200
+        command = [ICEWELL, "doctor", "--dir", glance.cache_dir]
+        said = subprocess.run(command, env={"HOME": str(tmp_path)}, check=True, capture_output=True, text=True).stdout
+        assert f"Glance filled it with its {driver} driver" in said
