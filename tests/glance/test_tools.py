@@ -388,6 +388,8 @@ def test_prefetcher(tools, bed, caching_glance):
     admin = bed.keystone.environ("red-admin")
     empty(api)
     assert tools.our("prefetcher", "--config-file", conf)[:2] == (0, ""), "nothing is queued"
+    status, _, err = tools.real("prefetcher", "--config-file", conf)
+    assert status == 1 and "Invalid thread type" in err, "Glance's own works again: compare with it"
     images = [api.image(DATA)["id"] for _ in range(3)]
     dataless = api.create()["id"]
     for image_id in (*images, dataless, NOBODYS):
