@@ -20,13 +20,13 @@ EVERYBODY = ("red-admin", "red-member", "red-reader", "blue-admin", "blue-member
 class Front:
     """An `icewell serve` before a Glance, with a cache of its own."""
 
-    def __init__(self, bed, glance, folder, *options):
-        self.dir = folder / "cache"
+    def __init__(self, bed, glance, folder, *options, cache=None, origin=None, environ=None):
+        self.dir = cache or folder / "cache"
         self.log = folder / "front.log"
         self.glance = glance
-        command = [ICEWELL, "serve", "--dir", self.dir, "--origin", f"glance+{glance.url}"]
+        command = [ICEWELL, "serve", "--dir", self.dir, "--origin", f"glance+{origin or glance.url}"]
         command += ["--listen", "127.0.0.1:0", "--admin", "off", "--log-format", "json", *options]
-        self._process = subprocess.Popen(command, stderr=self.log.open("w"))
+        self._process = subprocess.Popen(command, stderr=self.log.open("w"), env=environ, cwd=folder)
         self.api = bed.api(f"http://{self._wait_for_address()}")
 
     def _wait_for_address(self):

@@ -315,6 +315,25 @@ def test_the_static_token(front):
     eventually(lambda: cold in state(front.api, token=TOKEN)[0])
 
 
+def test_the_static_token_and_service_credentials(bed, glance, token_file, tmp_path, monkeypatch):
+    for name, value in bed.keystone.environ("red-admin").items():
+        monkeypatch.setenv(name, value)
+    front = Front(bed, glance, tmp_path, "--admin-token-file", token_file)
+    image_id, empty = front.api.image(DATA)["id"], front.api.create()["id"]
+    for id_, status in ((NOBODYS, 404), (empty, 400), (image_id, 202)):
+        assert front.api.request("PUT", f"/v2/cache/{id_}", token=TOKEN).status == status
+    eventually(lambda: state(front.api, token=TOKEN) == ([image_id], []))
+    for id_, status in ((image_id, 204), (image_id, 204), (NOBODYS, 404)):
+        assert front.api.request("DELETE", f"/v2/cache/{id_}", token=TOKEN).status == status
+    assert state(front.api, token=TOKEN) == ([], [])
+    # Who may manage images and not download them: the caller's fill fails, and the service's does not.
+    glance.set_policy({"cache_list": "role:reader"})
+    assert front.api.request("PUT", f"/v2/cache/{image_id}", user="red-reader").status == 202
+    glance.set_policy({})
+    eventually(lambda: state(front.api, token=TOKEN) == ([image_id], []))
+    front.stop()
+
+
 @pytest.mark.parametrize("wrong", [TOKEN[:-1], TOKEN + "x", TOKEN.upper()])
 def test_another_token_is_none(front, wrong):
     assert front.api.get("/v2/cache", token=wrong).status == 401

@@ -11,8 +11,9 @@ use tokio::sync::Notify;
 
 use crate::fill::Fills;
 use crate::gone;
+use crate::key::Key;
 use crate::manage::Management;
-use crate::origin::Origin;
+use crate::origin::{Glance, Origin};
 use crate::permits::Permits;
 use crate::request_log::Counters;
 use crate::service::Service;
@@ -33,10 +34,10 @@ pub(crate) struct Daemon {
     pub(crate) counters: Counters,
     pub(crate) oversized: Oversized,
     pub(crate) permits: Permits,
-    pub(crate) management: Management,
     /// Who the daemon is to a Glance, if it was told.
     pub(crate) service: Option<Service>,
     pub(crate) asked: gone::Asked,
+    pub(crate) management: Management,
     /// Notified when something was queued, so that it is fetched at once.
     pub(crate) queue_changed: Notify,
 }
@@ -59,11 +60,19 @@ impl Daemon {
             counters: Counters::default(),
             oversized: Oversized::default(),
             permits: Permits::new(auth_ttl),
-            management,
             service,
             asked: gone::Asked::default(),
+            management,
             queue_changed: Notify::new(),
         })
+    }
+
+    /// What the origin has to be asked for to get the image of this ID; none where no request gives that name.
+    pub(crate) fn key_of(&self, id: &ImageId) -> Option<Key> {
+        match &self.origin {
+            Origin::Glance(_) => Some(Glance::key(id.clone(), None)),
+            Origin::Folder(_) | Origin::Http(_) => Key::from_id(id),
+        }
     }
 }
 

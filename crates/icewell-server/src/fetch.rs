@@ -107,7 +107,7 @@ impl Fetcher {
             self.daemon.cache.unqueue(id)?;
             return Ok(Fetched::AlreadyCached);
         }
-        let key = self.daemon.origin.key_of(id).ok_or_else(|| {
+        let key = self.daemon.key_of(id).ok_or_else(|| {
             Error::new(format!("cannot fetch {id:?}: no image of the origin has that name in the cache"))
         })?;
         self.runtime.block_on(self.fill(&key, progress))

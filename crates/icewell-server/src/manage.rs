@@ -163,7 +163,7 @@ impl<'a> Request<'a> {
         let here = match operation {
             Operation::Drop(_) => self.is_here(&id).await?,
             // What can never be fetched is not queued.
-            _ => self.daemon.origin.key_of(&id).is_some(),
+            _ => self.daemon.key_of(&id).is_some(),
         };
         let seen = match self.daemon.origin.glance() {
             Some(glance) if self.names_somebody() => Some(self.describe(glance, &id).await?),

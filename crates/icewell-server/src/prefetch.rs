@@ -38,12 +38,9 @@ pub(crate) fn start(daemon: &Arc<Daemon>, stop: &watch::Receiver<bool>) {
 async fn work(daemon: Arc<Daemon>, mut stop: watch::Receiver<bool>) {
     let mut running = JoinSet::new();
     let mut waiting = Waiting::default();
+    let mut no_token = String::new();
     loop {
-        // Said in the log before anything is queued, and tried again until it works.
-        let ready = match &daemon.service {
-            Some(service) => service.is_logged_in().await,
-            None => true,
-        };
+        let ready = is_logged_in(&daemon, &mut no_token).await;
         while let Some(Ok((id, done))) = running.try_join_next() {
             waiting.tell(id, done, Instant::now());
         }
@@ -59,6 +56,18 @@ async fn work(daemon: Arc<Daemon>, mut stop: watch::Receiver<bool>) {
             () = daemon.queue_changed.notified() => {}
         }
     }
+}
+
+/// Whether the daemon is somebody, where it has to be. That it is not is told before anything is queued, each reason once;
+/// it is tried again until it works.
+async fn is_logged_in(daemon: &Daemon, told: &mut String) -> bool {
+    let Some(service) = &daemon.service else { return true };
+    let why = service.log_in().await.err().map(|error| chain(&error)).unwrap_or_default();
+    if !why.is_empty() && why != *told {
+        warn!(error = why, "no token for the service; what is queued waits");
+    }
+    *told = why;
+    told.is_empty()
 }
 
 /// An image to fetch.
@@ -97,7 +106,7 @@ fn begin(
         if !waiting.is_due(&wanted.id, Instant::now()) || daemon.fills.get(&wanted.id).is_some() {
             continue;
         }
-        match daemon.origin.key_of(&wanted.id) {
+        match daemon.key_of(&wanted.id) {
             Some(key) => {
                 running.spawn(fetch(daemon.clone(), key, wanted.queued, stop.clone()));
             }

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use icewell::ImageId;
 
-use crate::error::chain;
+use crate::error::{Error, chain};
 use crate::keystone::{Session, Token};
 use crate::origin::{Answer, Ask, Glance, NoAnswer};
 
@@ -16,9 +16,13 @@ impl Service {
         Service(session)
     }
 
-    /// Logs in where that is needed; whether there is a token. The log says why not.
-    pub(crate) async fn is_logged_in(&self) -> bool {
-        self.0.token().await.is_ok()
+    /// Logs in where that is needed.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no token.
+    pub(crate) async fn log_in(&self) -> Result<(), Error> {
+        self.0.token().await.map(drop)
     }
 
     /// Asks Glance; once more with a new token where it does not take the one at hand. A revoked token looks good to us

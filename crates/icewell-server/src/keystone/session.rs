@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info};
 
 use super::login::Desk;
 use super::{Credentials, Token};
@@ -42,8 +42,11 @@ impl Session {
         }
         let got = self.desk.log_in().await;
         match &got {
-            Ok(token) => info!(who = self.desk.who(), life = ?token.life, admin = token.admin, "logged in at Keystone"),
-            Err(error) => warn!(who = self.desk.who(), error = chain(error), "cannot log in at Keystone"),
+            Ok(token) => {
+                info!(who = %self.desk.who(), life = ?token.life, admin = token.admin, "logged in at Keystone")
+            }
+            // Whoever wants the token says what comes of it.
+            Err(error) => debug!(who = %self.desk.who(), error = chain(error), "cannot log in at Keystone"),
         }
         held.take(got, Instant::now())
     }

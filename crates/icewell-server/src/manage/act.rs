@@ -70,7 +70,7 @@ impl Request<'_> {
         // First, so that it is asked for as long as it is not there, however the fill ends.
         let wanted = self.with_cache(move |cache| Ok(cache.queue(&id)? || cache.is_queued(&id)?)).await?;
         if wanted && in_callers_name {
-            let Some(key) = self.daemon.origin.key_of(&image.id) else { return Ok(reply::empty(StatusCode::ACCEPTED)) };
+            let Some(key) = self.daemon.key_of(&image.id) else { return Ok(reply::empty(StatusCode::ACCEPTED)) };
             let (fill, new) = self.daemon.fills.join_or_create(&key);
             if new {
                 let asker = Asker::Client(self.passed_on());

@@ -222,7 +222,7 @@ fn no_answer(error: &legacy::Error) -> NoAnswer {
         }
         Some(rustls::Error::InvalidCertificate(why)) => format!("its certificate is not accepted: {why}"),
         // The client's own words for the occasion tell nothing.
-        _ => std::error::Error::source(error).map_or_else(|| error.to_string(), |source| chain(source)),
+        _ => std::error::Error::source(error).map_or_else(|| error.to_string(), chain),
     };
     NoAnswer { status, reason }
 }

@@ -70,11 +70,6 @@ impl Glance {
         Key { path_and_query: format!("{}/file{query}", path(&id)), id }
     }
 
-    /// The key of the image called so, where Glance may have one.
-    pub(super) fn key_of(id: &ImageId) -> Option<Key> {
-        is_plain(id).then(|| Glance::key(id.clone(), None))
-    }
-
     /// What Glance tells this caller of the image: its description, or the answer that stands in its place.
     pub(crate) async fn describe(
         &self,

@@ -17,10 +17,8 @@ use std::time::Duration;
 use ::http::{HeaderMap, Method, StatusCode};
 use bytes::Bytes;
 use futures_util::Stream;
-use icewell::ImageId;
 
 use crate::error::Error;
-use crate::key::Key;
 
 pub(crate) use client::Client;
 pub(crate) use folder::Folder;
@@ -115,14 +113,6 @@ impl Origin {
             Origin::Folder(folder) => folder.ask(ask).await,
             Origin::Http(http) => http.ask(ask).await,
             Origin::Glance(glance) => glance.ask(ask).await,
-        }
-    }
-
-    /// The key whose image is called `id` in the cache; none where no key gives that name.
-    pub(crate) fn key_of(&self, id: &ImageId) -> Option<Key> {
-        match self {
-            Origin::Folder(_) | Origin::Http(_) => Key::from_id(id),
-            Origin::Glance(_) => Glance::key_of(id),
         }
     }
 
