@@ -14,7 +14,8 @@ use crate::output::{Output, escape};
 
 /// The command line. Options without help are old spellings, and hidden as they are in Glance's tool.
 #[derive(Debug, Parser)]
-#[command(name = Tool::Manage.name(), version = VERSION, about = verbs::list(), infer_long_args = true)]
+#[command(name = Tool::Manage.name(), version = VERSION, after_help = verbs::list(), infer_long_args = true)]
+#[command(about = Tool::Manage.about())]
 #[command(disable_version_flag = true, max_term_width = 100)]
 pub(super) struct Args {
     /// The command to execute
@@ -92,6 +93,11 @@ pub(super) struct Args {
     /// Print the version
     #[arg(long, action = ArgAction::Version)]
     version: Option<bool>,
+}
+
+/// The command line, for a manual page.
+pub(super) fn command() -> clap::Command {
+    Args::command()
 }
 
 pub(super) fn main(arguments: &[OsString]) -> Exit {

@@ -41,6 +41,16 @@ impl Tool {
         }
     }
 
+    /// What the tool is for, in a line.
+    fn about(self) -> &'static str {
+        match self {
+            Tool::Manage => "Manage the image cache of a Glance, or of an icewell serve, by the older management API",
+            Tool::Pruner => "Prune Glance's image cache to the limit in its configuration",
+            Tool::Cleaner => "Remove failed and stalled fills from Glance's image cache",
+            Tool::Prefetcher => "Fetch what is queued in Glance's image cache, by Glance's download API",
+        }
+    }
+
     /// Does what `arguments` say, the name of the program first among them.
     pub(crate) fn run(self, arguments: Vec<OsString>) -> Exit {
         writeln!(io::stderr(), "{}", self.notice()).ok();
@@ -69,6 +79,12 @@ impl Tool {
              (2026.1) release. The Cache API should be used instead."
         )
     }
+}
+
+/// The command lines of all four, for their manual pages.
+pub(crate) fn commands() -> [clap::Command; 4] {
+    let [pruner, cleaner, prefetcher] = [Tool::Pruner, Tool::Cleaner, Tool::Prefetcher].map(periodic::command);
+    [manage::command(), pruner, cleaner, prefetcher]
 }
 
 /// What `--version` says: these are not Glance's programs.

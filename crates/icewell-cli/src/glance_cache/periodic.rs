@@ -17,7 +17,6 @@ use crate::output::escape;
 /// The options of oslo.config and oslo.log that Glance's tools take.
 #[derive(Debug, Parser)]
 #[command(version = VERSION, infer_long_args = true, disable_version_flag = true, max_term_width = 100)]
-#[command(about = "See to Glance's image cache, as its configuration says")]
 struct Args {
     /// Read the *.conf files of this folder; what comes later counts before what came earlier
     #[arg(long, value_name = "DIR")]
@@ -90,10 +89,14 @@ struct WithoutEffect {
     noverbose: bool,
 }
 
+/// The command line of the tool.
+pub(super) fn command(tool: Tool) -> clap::Command {
+    Args::command().name(tool.name()).bin_name(tool.name()).about(tool.about())
+}
+
 /// Runs the tool: reads the configuration, opens the cache it names, and does `run` to it.
 pub(super) fn main(tool: Tool, arguments: &[OsString], run: fn(&Cache, &GlanceConf) -> Result) -> Exit {
-    let command = Args::command().name(tool.name()).bin_name(tool.name());
-    let matches = match command.try_get_matches_from(arguments) {
+    let matches = match command(tool).try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) => return explain(error, &format!("{}: error", tool.name())),
     };
