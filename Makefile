@@ -24,7 +24,7 @@ test: images ## install what the tests need (as root, once), make test images, r
 test-glance: ## test the daemon in front of a real Keystone and Glance, from a cached venv
 	$(CARGO) build
 	scripts/glance-bed.sh
-	$(GLANCE_TESTS) tests/glance/test_bed.py tests/glance/test_front.py tests/glance/test_front_clients.py tests/glance/test_clouds.py tests/glance/test_service.py tests/glance/test_tools.py tests/glance/test_oslo_config.py
+	$(GLANCE_TESTS) tests/glance/test_bed.py tests/glance/test_front.py tests/glance/test_front_clients.py tests/glance/test_clouds.py tests/glance/test_service.py tests/glance/test_manage.py tests/glance/test_tools.py tests/glance/test_oslo_config.py
 
 glance-facts: ## measure again what tests/glance/FACTS.md says of Glance itself
 	scripts/glance-bed.sh
