@@ -24,7 +24,7 @@ test: images ## install what the tests need (as root, once), make test images, r
 test-glance: ## test the daemon in front of a real Keystone and Glance, from a cached venv
 	$(CARGO) build
 	scripts/glance-bed.sh
-	$(GLANCE_TESTS) tests/glance/test_bed.py tests/glance/test_front*.py tests/glance/test_clouds.py tests/glance/test_service.py tests/glance/test_manage.py
+	$(GLANCE_TESTS) tests/glance/test_bed.py tests/glance/test_front*.py tests/glance/test_clouds.py tests/glance/test_service.py tests/glance/test_manage.py tests/glance/test_tools.py tests/glance/test_oslo_config.py
 
 glance-facts: ## measure again what tests/glance/FACTS.md says of Glance itself
 	scripts/glance-bed.sh
@@ -57,7 +57,7 @@ bench-driver: wheel ## time the driver inside Glance beside Glance's own: minute
 wheel: ## build the Python package, into target/wheels
 	scripts/wheel.sh
 
-docs: ## API documents, man pages and shell completions, under target/
+docs: ## API documents, man pages, shell completions and links, under target/
 	scripts/docs.sh
 
 clean: ## remove all that was built, test images too

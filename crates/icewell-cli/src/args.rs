@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::commands::{
-    add, clean, completions, doctor, fetch, get, ls, man, pin, prune, queue, rm, serve, status, unpin, unqueue, verify,
+    add, adopt, clean, completions, doctor, fetch, get, ls, man, pin, prune, queue, rm, serve, status, unpin, unqueue,
+    verify,
 };
 
 /// An image cache for clouds: whole VM images on the local disk, one directory the whole database.
@@ -34,8 +35,11 @@ pub(crate) struct Global {
     pub(crate) dir: Option<PathBuf>,
 
     /// Take image_cache_dir, image_cache_max_size and image_cache_stall_time from this glance-api.conf
+    ///
+    /// May be given several times, as glance-api.conf and glance-cache.conf: the later counts before the earlier. A folder
+    /// stands for the *.conf in it.
     #[arg(long, global = true, value_name = "FILE", env = "ICEWELL_GLANCE_CONF", hide_env_values = true)]
-    pub(crate) glance_conf: Option<PathBuf>,
+    pub(crate) glance_conf: Vec<PathBuf>,
 
     /// Print JSON
     #[arg(long, global = true)]
@@ -68,6 +72,7 @@ pub(crate) enum Command {
     Clean(clean::Args),
     Verify(verify::Args),
     Doctor(doctor::Args),
+    Adopt(adopt::Args),
     Completions(completions::Args),
     Man(man::Args),
 }

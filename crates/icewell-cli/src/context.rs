@@ -24,7 +24,7 @@ pub(crate) struct Context<'a> {
 
 impl<'a> Context<'a> {
     pub(crate) fn new(global: &'a Global, output: &'a Output) -> Result<Self> {
-        let glance = global.glance_conf.as_deref().map(GlanceConf::read).transpose()?.unwrap_or_default();
+        let glance = GlanceConf::read(&global.glance_conf)?;
         Ok(Context { dir: global.dir.as_deref(), glance, output })
     }
 
@@ -34,9 +34,9 @@ impl<'a> Context<'a> {
         if let Some(dir) = self.dir.or(configured).or(self.glance.image_cache_dir.as_deref()) {
             return Ok(dir.into());
         }
-        if let Some(file) = &self.glance.file {
+        if let [.., last] = self.glance.conf.files() {
             let message =
-                format!("{}: [DEFAULT] sets no image_cache_dir; name the directory with --dir", file.display());
+                format!("{}: [DEFAULT] sets no image_cache_dir; name the directory with --dir", last.display());
             return Err(Failure::usage(message));
         }
         let root = rustix::process::geteuid().is_root();

@@ -1,15 +1,19 @@
 //! What the library and the daemon log, to standard error.
 
 use std::fmt::{self, Debug};
+use std::fs::File;
 
 use serde::Deserialize;
 use tracing::field::Field;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer, debug_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::Global;
 use crate::failure::{Failure, Result};
@@ -32,8 +36,20 @@ pub(crate) fn init_command(global: &Global, progress: &Progress) -> Result<()> {
     let filter = filter(global, Level::WARN)?;
     let progress = progress.clone();
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || progress.stderr());
-    subscriber.fmt_fields(debug_fn(write_field).delimited(" ")).event_format(Diagnostic).init();
+    subscriber.fmt_fields(debug_fn(write_field).delimited(" ")).event_format(Diagnostic("icewell")).init();
     Ok(())
+}
+
+/// Logs warnings of one of Glance's tools as its diagnostics, and what it does, with the time, into `file`.
+pub(crate) fn init_tool(program: &'static str, debug: bool, file: Option<File>) {
+    let level = |usual| LevelFilter::from_level(if debug { Level::DEBUG } else { usual });
+    let diagnostics = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let diagnostics = diagnostics.fmt_fields(debug_fn(write_field).delimited(" ")).event_format(Diagnostic(program));
+    let file = file.map(|file| {
+        let lines = tracing_subscriber::fmt::layer().with_writer(file).with_ansi(false);
+        lines.fmt_fields(debug_fn(write_field).delimited(" ")).with_filter(level(Level::INFO))
+    });
+    tracing_subscriber::registry().with(diagnostics.with_filter(level(Level::WARN))).with(file).init();
 }
 
 /// Logs what a daemon does, with the time.
@@ -75,8 +91,8 @@ fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt
     }
 }
 
-/// `icewell: warning: …`, as the command's own diagnostics look.
-struct Diagnostic;
+/// `icewell: warning: …`, as the command's own diagnostics look, after the name of the program.
+struct Diagnostic(&'static str);
 
 impl<S, N> FormatEvent<S, N> for Diagnostic
 where
@@ -93,6 +109,6 @@ where
         };
         let mut fields = String::new();
         context.format_fields(Writer::new(&mut fields), event)?;
-        writeln!(writer, "icewell: {level}: {}", fields)
+        writeln!(writer, "{}: {level}: {fields}", self.0)
     }
 }

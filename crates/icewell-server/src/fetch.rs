@@ -28,6 +28,13 @@ pub struct Fetcher {
     stop: watch::Sender<bool>,
 }
 
+/// Whether the cache is bound to the origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bind {
+    ToOrigin,
+    Not,
+}
+
 /// What a fetch did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fetched {
@@ -48,6 +55,20 @@ impl Fetcher {
     ///
     /// A usage error for text that is no origin, and for a Glance without credentials; one of the library where the cache is bound to another.
     pub fn new(cache: Cache, origin: &str, credentials: Option<Credentials>) -> Result<Self, Error> {
+        Fetcher::make(cache, origin, credentials, Bind::ToOrigin)
+    }
+
+    /// A fetcher for a cache that a Glance itself uses, from that Glance. It leaves the cache bound as it is, or to
+    /// nothing: whose it is stands in that Glance's configuration.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`new`](Fetcher::new).
+    pub fn beside_glance(cache: Cache, origin: &str, credentials: Credentials) -> Result<Self, Error> {
+        Fetcher::make(cache, origin, Some(credentials), Bind::Not)
+    }
+
+    fn make(cache: Cache, origin: &str, credentials: Option<Credentials>, bind: Bind) -> Result<Self, Error> {
         let ca = credentials.as_ref().and_then(|credentials| credentials.ca().map(Into::into));
         let origin = Origin::parse(origin, &Reach { timeout: ORIGIN_TIMEOUT, ca })?;
         let credentials = credentials.filter(|_| origin.glance().is_some());
@@ -58,7 +79,11 @@ impl Fetcher {
             ));
         }
         let session = credentials.map(|credentials| Session::new(credentials, ORIGIN_TIMEOUT)).transpose()?;
-        cache.bind_origin(origin.identity(), Adoption::Refused)?;
+        if bind == Bind::ToOrigin {
+            // As in `serve`: a Glance's images have the same names everywhere.
+            let adoption = if origin.glance().is_some() { Adoption::Allowed } else { Adoption::Refused };
+            cache.bind_origin(origin.identity(), adoption)?;
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()

@@ -276,10 +276,11 @@ impl Cache {
         // Not "is cached": a file that only bears the name of an image is in the way and may go, a folder may not.
         let path = || self.folders.root.path_of(id.as_str());
         let stat = self.folders.root.stat(name).context("look at", path)?;
-        if !stat.is_some_and(|stat| stat.kind == sys::Kind::File) {
+        let Some(stat) = stat.filter(|stat| stat.kind == sys::Kind::File) else { return Ok(false) };
+        let cached = self.is_cached(id)?;
+        if !cached && entry::is_glances_own(&self.folders, id, &stat)? {
             return Ok(false);
         }
-        let cached = self.is_cached(id)?;
         Ok(self.folders.root.unlink(name).context("remove", path)? && cached)
     }
 

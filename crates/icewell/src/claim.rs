@@ -122,6 +122,9 @@ fn check_not_cached(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<
         return publish::check_not_in_the_way(folders, id);
     };
     match attrs::Tagged::File(&fd).identity(id).context("read the tags of", path)? {
+        attrs::Identity::Untagged if entry::is_glances_own(folders, id, &stat)? => {
+            Err(Error::new(ErrorKind::Io, "cache", path()).with_detail("a file of Glance's own has that name"))
+        }
         attrs::Identity::Untagged if entry::is_unsettled(&fd, &stat, now) => {
             Err(Error::new(ErrorKind::InProgress, "fill", path()))
         }

@@ -11,6 +11,7 @@ use crate::attrs::{Identity, Metadata, Tagged};
 use crate::digest::Digest;
 use crate::error::{Context, Result};
 use crate::folders::Folders;
+use crate::glances_own::glances_own;
 use crate::image_id::ImageId;
 use crate::layout::tag;
 use crate::mark::Mark;
@@ -116,7 +117,7 @@ impl Summary {
 }
 
 /// Whether a file in DIR is the cached image its name says. Glance's own files have no tags of ours and are.
-fn bears_its_name(folders: &Folders, id: &ImageId) -> Result<bool> {
+fn bears_its_name(folders: &Folders, id: &ImageId, stat: &Stat) -> Result<bool> {
     let tags = Tagged::Name(&folders.root, OsStr::new(id.as_str()));
     let identity = match tags.identity(id) {
         // One file that we may not read must not cost the sight of all others; nobody can be served it either.
@@ -126,14 +127,27 @@ fn bears_its_name(folders: &Folders, id: &ImageId) -> Result<bool> {
         }
         other => other.context("read the tags of", || folders.root.path_of(id.as_str()))?,
     };
-    Ok(matches!(identity, Identity::Itself | Identity::Untagged))
+    Ok(match identity {
+        Identity::Itself => true,
+        Identity::Untagged => !is_glances_own(folders, id, stat)?,
+        Identity::Another | Identity::Claim => false,
+    })
+}
+
+/// Whether an untagged file is a Glance's database or lock, and no image.
+pub(crate) fn is_glances_own(folders: &Folders, id: &ImageId, stat: &Stat) -> Result<bool> {
+    let own = glances_own(&folders.root, id.as_str(), stat.size);
+    Ok(own.context("look into", || folders.root.path_of(id.as_str()))?.is_some())
 }
 
 /// Whether there is a cached image `id`.
 pub(crate) fn is_cached(folders: &Folders, id: &ImageId) -> Result<bool> {
     let path = || folders.root.path_of(id.as_str());
     let stat = folders.root.stat(OsStr::new(id.as_str())).context("look at", path)?;
-    Ok(stat.is_some_and(|stat| stat.kind == Kind::File) && bears_its_name(folders, id)?)
+    match stat.filter(|stat| stat.kind == Kind::File) {
+        Some(stat) => bears_its_name(folders, id, &stat),
+        None => Ok(false),
+    }
 }
 
 /// How long nobody may have written to a file of a Glance's before it is taken for whole where the system does not tell.
@@ -149,7 +163,7 @@ pub(crate) fn is_unsettled<Fd: AsFd>(fd: Fd, stat: &Stat, now: SystemTime) -> bo
 pub(crate) fn cached(folders: &Folders) -> Result<impl Iterator<Item = Result<(ImageId, Stat)>>> {
     let entries = scan::entries(&folders.root)?;
     Ok(entries.filter_map(move |entry| match entry {
-        Ok((id, stat)) => match bears_its_name(folders, &id) {
+        Ok((id, stat)) => match bears_its_name(folders, &id, &stat) {
             Ok(cached) => cached.then_some(Ok((id, stat))),
             Err(error) => Some(Err(error)),
         },
@@ -161,7 +175,7 @@ pub(crate) fn cached(folders: &Folders) -> Result<impl Iterator<Item = Result<(I
 pub(crate) fn cached_at_once<T: Send>(folders: &Folders, tell: impl Fn(ImageId, &Stat) -> T + Sync) -> Result<Vec<T>> {
     scan::at_once(&folders.root, |found| {
         let Found { id: Some(id), stat, .. } = found else { return Ok(None) };
-        Ok(bears_its_name(folders, &id)?.then(|| tell(id, &stat)))
+        Ok(bears_its_name(folders, &id, &stat)?.then(|| tell(id, &stat)))
     })
 }
 

@@ -10,6 +10,7 @@ use crate::clean;
 use crate::entry::{self, Claim};
 use crate::error::{Context, Result};
 use crate::folders::Folders;
+use crate::glances_own::{GlancesOwn, glances_own};
 use crate::image_id::ImageId;
 use crate::layout;
 use crate::space;
@@ -161,24 +162,35 @@ fn images(folders: &Folders, findings: &mut Vec<Finding>) -> Result<()> {
         let (id, stat) = entry?;
         let path = root.path_of(id.as_str());
         let tags = Tagged::Name(root, OsStr::new(id.as_str()));
-        let finding = match tags.identity(&id).context("read the tags of", || path.clone())? {
-            Identity::Another => Some("its tag names another image: it was moved here and is not served"),
-            Identity::Claim => Some("it is a claim that a Glance committed, and is not served"),
-            Identity::Untagged if is_left_by_glance(&id) => Some("it is a leftover of Glance's drivers, no image"),
-            Identity::Itself | Identity::Untagged => None,
+        let identity = tags.identity(&id).context("read the tags of", || path.clone())?;
+        let own = match identity {
+            Identity::Untagged => glances_own(root, id.as_str(), stat.size).context("look into", || path.clone())?,
+            _ => None,
         };
-        if let Some(message) = finding {
-            findings.push(Finding::new(Severity::Warning, path, message, format!("icewell rm --force {id:?}")));
-        } else if stat.size == 0 {
-            findings.push(Finding::new(Severity::Info, path, "an image without a byte", ""));
-        }
+        let remove = format!("icewell rm --force {id:?}");
+        let (severity, message, advice) = match (identity, own) {
+            (Identity::Another, _) => {
+                let message = "its tag names another image: it was moved here and is not served";
+                (Severity::Warning, message, remove)
+            }
+            (Identity::Claim, _) => {
+                (Severity::Warning, "it is a claim that a Glance committed, and is not served", remove)
+            }
+            (_, Some(GlancesOwn::Database)) => {
+                (Severity::Info, "it is of the database of Glance's sqlite driver, no image, and stays", String::new())
+            }
+            (_, Some(GlancesOwn::Lock)) => {
+                (Severity::Info, "it is a lock of Glance's, no image, and stays", String::new())
+            }
+            (_, Some(GlancesOwn::Probe)) => {
+                (Severity::Warning, "it is a leftover of Glance's xattr driver, no image", format!("rm {path:?}"))
+            }
+            (_, None) if stat.size == 0 => (Severity::Info, "an image without a byte", String::new()),
+            (_, None) => continue,
+        };
+        findings.push(Finding::new(severity, path, message, advice));
     }
     Ok(())
-}
-
-/// Glance's sqlite driver keeps its database in the same directory, its xattr driver leaves its probe where it fails.
-fn is_left_by_glance(id: &ImageId) -> bool {
-    matches!(id.as_str(), "cache.db" | "checkme") || id.as_str().starts_with("glance-cache-")
 }
 
 /// What is neither an image nor one of the cache's folders.

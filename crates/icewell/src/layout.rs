@@ -72,3 +72,19 @@ pub mod tag {
     /// On the queue folder: the latest time given to an entry, `SECONDS.NANOSECONDS`.
     pub const LAST_QUEUED: &str = "user.icewell.last_queued";
 }
+
+/// What a Glance keeps in DIR besides images, under names that an image could have.
+pub mod glance {
+    /// The database of its `sqlite` driver, unless `image_cache_sqlite_db` says otherwise.
+    pub const DATABASE: &str = "cache.db";
+    /// The locks that its drivers and its management API take; empty files.
+    pub const LOCKS: [&str; 5] = [
+        "glance-cache",
+        "glance-cache-clean",
+        "glance-cache-prune",
+        "image_cache_db_init",
+        "sqlite_centralized_migrate",
+    ];
+    /// The file by which its `xattr` driver tries tags.
+    pub const PROBE: &str = "checkme";
+}

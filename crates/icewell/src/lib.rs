@@ -32,6 +32,7 @@ mod space;
 mod error;
 mod examine;
 mod folders;
+mod glances_own;
 mod sys;
 mod time;
 

@@ -44,7 +44,8 @@ impl Reader {
         let tags = Tagged::File(&file);
         match tags.identity(id).context("read the tags of", path)? {
             Identity::Itself => {}
-            Identity::Untagged if !entry::is_unsettled(&file, &stat, clock.now()) => {}
+            Identity::Untagged
+                if !entry::is_glances_own(&folders, id, &stat)? && !entry::is_unsettled(&file, &stat, clock.now()) => {}
             Identity::Untagged | Identity::Another | Identity::Claim => return Err(not_cached()),
         }
         let (id, image) = (id.clone(), OnceLock::new());
@@ -95,7 +96,10 @@ impl Reader {
             self.add_hits(hits)?;
         }
         let accessed = sys::stat(&self.file).context("look at", || self.path())?;
-        if Tagged::File(&self.file).last_accessed(&accessed) < last { self.set_accessed(last) } else { Ok(()) }
+        if Tagged::File(&self.file).last_accessed(&accessed) >= last {
+            return Ok(());
+        }
+        self.set_last_used(last).context("set the access time of", || self.path())
     }
 
     /// What tells this file, as it was when it was opened, from a changed or another one.
@@ -103,19 +107,38 @@ impl Reader {
         Stamp::of(&self.stat)
     }
 
-    /// Makes now the image's access time. Only a file's owner may (`utimensat(2)`); anybody else leaves a tag.
-    pub fn touch(&self) -> Result<()> {
-        self.set_accessed(self.clock.now())
+    /// Whether hits of the image were ever counted, or its committer said that there are none.
+    pub fn has_hits_tag(&self) -> bool {
+        Tagged::File(&self.file).has(tag::HITS)
     }
 
-    fn set_accessed(&self, time: SystemTime) -> Result<()> {
-        let touched = match sys::set_times(&self.file, SetTime::To(time), SetTime::Keep) {
+    /// Takes over the hits and the last use that somebody else noted, who kept them elsewhere; whether that was done: not
+    /// where hits are noted here. Broken off, it can be done again.
+    pub fn take_over(&self, hits: u64, last_used: SystemTime) -> Result<bool> {
+        let taken = sys::hold_file(&self.file, || {
+            if self.has_hits_tag() {
+                return Ok(false);
+            }
+            self.set_last_used(last_used)?;
+            // Last: it says that all is done.
+            sys::set_tag(&self.file, tag::HITS, hits.to_string().as_bytes())?;
+            Ok(true)
+        });
+        taken.context("take over the hits of", || self.path())
+    }
+
+    /// Makes now the image's access time. Only a file's owner may (`utimensat(2)`); anybody else leaves a tag.
+    pub fn touch(&self) -> Result<()> {
+        self.set_last_used(self.clock.now()).context("set the access time of", || self.path())
+    }
+
+    fn set_last_used(&self, time: SystemTime) -> io::Result<()> {
+        match sys::set_times(&self.file, SetTime::To(time), SetTime::Keep) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 sys::set_tag(&self.file, tag::ACCESSED, time::to_tag(time).as_bytes())
             }
             other => other,
-        };
-        touched.context("set the access time of", || self.path())
+        }
     }
 
     fn path(&self) -> std::path::PathBuf {

@@ -283,6 +283,7 @@ fn candidates(
         // A file whose name is no ID is none of ours to remove; `doctor` tells of it.
         let Some(id) = id else { continue };
         let class = match folder {
+            Folder::Root if is_kept(folders, &id, &stat)? => continue,
             Folder::Root => Class::Cached,
             Folder::Invalid => Class::Invalid,
             Folder::Fills if Some(&id) != filling && !entry::fill_is_active(folders, &id)? => Class::Abandoned,
@@ -295,6 +296,12 @@ fn candidates(
         candidates.push(Candidate { what: Item { name, folder }, class, bytes, last_used });
     }
     Ok(candidates)
+}
+
+/// Whether the file is a Glance's own. An image under such a name bears our tag.
+fn is_kept(folders: &Folders, id: &ImageId, stat: &sys::Stat) -> Result<bool> {
+    let tagged = || Tagged::Name(&folders.root, OsStr::new(id.as_str())).has(tag::IMAGE_ID);
+    Ok(entry::is_glances_own(folders, id, stat)? && !tagged())
 }
 
 /// The bytes that are free for an ordinary user on the file system that holds the cache, and its size.

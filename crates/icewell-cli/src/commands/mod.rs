@@ -1,6 +1,7 @@
 //! The verbs, one per file: the arguments of each, and what it does.
 
 pub(crate) mod add;
+pub(crate) mod adopt;
 pub(crate) mod clean;
 pub(crate) mod completions;
 pub(crate) mod doctor;
@@ -37,7 +38,7 @@ use crate::output::{Output, escape};
 pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => return explain(error),
+        Err(error) => return explain(error, "icewell"),
     };
     let output = Output::new(cli.global.json, cli.global.quiet);
     run(&cli, &output).unwrap_or_else(|failure| {
@@ -49,7 +50,7 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
 }
 
 /// Help and version are what was asked for; anything else is wrong usage.
-fn explain(mut error: clap::Error) -> Exit {
+pub(crate) fn explain(mut error: clap::Error, program: &str) -> Exit {
     if !error.use_stderr() {
         let printed = error.print().and_then(|()| std::io::stdout().flush());
         return printed.map_or_else(|error| Failure::stdout(&error).exit(), |()| Exit::Done);
@@ -67,7 +68,7 @@ fn explain(mut error: clap::Error) -> Exit {
         }
     }
     let text = error.render().to_string();
-    writeln!(std::io::stderr(), "icewell: {}", text.strip_prefix("error: ").unwrap_or(&text).trim_end()).ok();
+    writeln!(std::io::stderr(), "{program}: {}", text.strip_prefix("error: ").unwrap_or(&text).trim_end()).ok();
     Exit::Usage
 }
 
@@ -98,6 +99,7 @@ fn run(cli: &Cli, output: &Output) -> Result {
         Command::Clean(args) => clean::run(args, &context),
         Command::Verify(args) => verify::run(args, &context),
         Command::Doctor(args) => doctor::run(args, &context),
+        Command::Adopt(args) => adopt::run(args, &context),
     }
 }
 

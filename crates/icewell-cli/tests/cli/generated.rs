@@ -31,7 +31,7 @@ fn a_manual_page_for_every_verb() {
     env.ok(&["man", "pages"]);
     let pages = std::fs::read_dir(env.path("pages")).unwrap().map(|page| page.unwrap().path());
     let pages: Vec<_> = pages.collect();
-    assert_eq!(pages.len(), 18);
+    assert_eq!(pages.len(), 23);
     for page in pages {
         let text = std::fs::read_to_string(&page).unwrap();
         assert!(text.contains(".SH NAME") && text.contains(".SH OPTIONS"), "{page:?}");
@@ -46,6 +46,8 @@ fn a_manual_page_for_every_verb() {
             assert_eq!(String::from_utf8_lossy(&man.stderr), "", "{page:?}");
         }
     }
+    let page = std::fs::read_to_string(env.path("pages/glance-cache-manage.1")).unwrap();
+    assert!(page.contains("delete\\-all\\-queued\\-images"), "{page}");
     let page = std::fs::read_to_string(env.path("pages/icewell-serve.1")).unwrap();
     assert!(page.contains("ICEWELL_MAX_SIZE"), "the environment is documented");
 }

@@ -51,3 +51,21 @@ fn a_file_that_does_not_help_is_wrong_usage() {
     let conf = env.file("conf", "[DEFAULT]\nimage_cache_max_size = much\n");
     env.run(&["ls", "--glance-conf", &conf]).exits(2).tells("image_cache_max_size: \"much\" is no whole number");
 }
+
+#[test]
+fn several_files_and_folders_of_them() {
+    let env = TestEnv::new();
+    env.image("a", "hello");
+    let api =
+        env.file("api.conf", format!("[DEFAULT]\nbase = {}\nimage_cache_dir = /nowhere\n", env.path("").display()));
+    std::fs::create_dir(env.path("conf.d")).unwrap();
+    env.file("conf.d/1.conf", "[DEFAULT]\nimage_cache_dir = ${base}/cache\n");
+    env.file("conf.d/2.conf.off", "[DEFAULT]\nimage_cache_dir = /off\n");
+    let folder = env.path("conf.d").to_str().unwrap().to_owned();
+    let listed = without_dir(&env, &["ls", "--json", "--glance-conf", &api, "--glance-conf", &folder]).exits(0).json();
+    assert_eq!(listed[0]["image_id"], "a");
+    let wrong = env.file("wrong.conf", "[DEFAULT]\nimage_cache_dir = x\nimage_cache_dir\n");
+    without_dir(&env, &["ls", "--glance-conf", &api, "--glance-conf", &wrong])
+        .exits(2)
+        .tells("wrong.conf: line 3: it is not KEY = VALUE");
+}

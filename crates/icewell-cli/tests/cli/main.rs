@@ -5,12 +5,14 @@
 mod env;
 
 mod add;
+mod adopt;
 mod clean;
 mod doctor;
 mod exit_status;
 mod fetch;
 mod generated;
 mod get;
+mod glance_cache_tools;
 mod glance_conf;
 mod hits;
 mod ls;

@@ -31,6 +31,7 @@ mod queue;
 
 mod clean;
 mod full_disk;
+mod glances_own;
 mod hard_limit;
 mod prune;
 
