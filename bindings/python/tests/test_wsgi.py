@@ -18,7 +18,7 @@ def hits(server, image_id):
 
 
 def is_icewells(path):
-    return "user.icewell.image_id" in os.listxattr(path)
+    return "user.icewell.id" in os.listxattr(path)
 
 
 def test_the_life_of_an_image(glance_server, noise):
