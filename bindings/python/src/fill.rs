@@ -5,7 +5,7 @@
 //! beyond [`SMALL`], in the process that writes it, and is over when the fill is.
 
 use std::panic::resume_unwind;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
 use icewell::{Result, Writer};
@@ -34,6 +34,8 @@ pub(crate) enum Fill {
 pub(crate) struct Handed {
     /// None when the last piece is on its way.
     pieces: Option<SyncSender<Vec<u8>>>,
+    /// Pieces that are written, to be filled again: fresh memory for each costs as much as its bytes.
+    used: Receiver<Vec<u8>>,
     /// The piece that is being put together.
     next: Vec<u8>,
     /// The bytes that were taken; the last of them may not be written yet.
@@ -91,9 +93,10 @@ impl Handed {
     /// Where there can be no more threads, the fill is given up.
     fn begin(writer: Writer) -> PyResult<Self> {
         let (pieces, waiting) = sync_channel(PIECES);
-        let (taken, work) = (writer.written(), move || run(writer, &waiting));
+        let (give_back, used) = channel();
+        let (taken, work) = (writer.written(), move || run(writer, &waiting, &give_back));
         let thread = Builder::new().name("icewell-fill".into()).spawn(work)?;
-        Ok(Handed { pieces: Some(pieces), next: Vec::new(), taken, thread: Some(thread) })
+        Ok(Handed { pieces: Some(pieces), used, next: Vec::with_capacity(PIECE), taken, thread: Some(thread) })
     }
 
     /// Whether there still is somebody to write the bytes.
@@ -101,11 +104,13 @@ impl Handed {
         let Some(pieces) = &self.pieces else { return false };
         while !bytes.is_empty() {
             let (fitting, rest) = bytes.split_at(bytes.len().min(PIECE - self.next.len()));
-            self.next.reserve_exact(PIECE - self.next.len());
             self.next.extend_from_slice(fitting);
             bytes = rest;
-            if self.next.len() == PIECE && pieces.send(std::mem::take(&mut self.next)).is_err() {
-                return false;
+            if self.next.len() == PIECE {
+                let empty = self.used.try_recv().unwrap_or_else(|_| Vec::with_capacity(PIECE));
+                if pieces.send(std::mem::replace(&mut self.next, empty)).is_err() {
+                    return false;
+                }
             }
             self.taken += fitting.len() as u64;
         }
@@ -128,7 +133,13 @@ impl Drop for Handed {
     }
 }
 
-fn run(mut writer: Writer, pieces: &Receiver<Vec<u8>>) -> (Writer, Result<()>) {
-    let written = pieces.iter().try_for_each(|piece| writer.write(&piece));
+fn run(mut writer: Writer, pieces: &Receiver<Vec<u8>>, give_back: &Sender<Vec<u8>>) -> (Writer, Result<()>) {
+    let written = pieces.iter().try_for_each(|mut piece| {
+        writer.write(&piece)?;
+        piece.clear();
+        // Nobody takes it any more where the fill comes to its end.
+        give_back.send(piece).ok();
+        Ok(())
+    });
     (writer, written)
 }
