@@ -2,9 +2,11 @@
 
 CARGO ?= cargo
 export ICEWELL_TEST_IMAGES := $(CURDIR)/target/images
-GLANCE_TESTS := target/glance-bed-venv/bin/python -m pytest -q -c tests/glance/pytest.ini
+# Where all tests with a Glance run, with the driver's package: a Python with what tests/glance/requirements.txt pins.
+VENV := target/glance-bed-venv
+GLANCE_TESTS := $(VENV)/bin/python -m pytest -q -c tests/glance/pytest.ini
 
-.PHONY: help check test test-glance glance-facts test-python bench bench-http bench-http-page bench-driver docs wheel images clean
+.PHONY: help check test test-rust test-python test-glance glance-facts bench bench-http bench-http-page bench-driver docs wheel images clean
 
 help: ## print this list (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,22 +19,31 @@ check: ## everything short of running: format, lints, layers, licences, API docu
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --workspace
 
+test: ## everything that can fail, each part with its time; sets itself up (as root, with a network, the first time)
+	@failed=; for part in test-rust test-python test-glance; do \
+	    start=$$(date +%s); \
+	    $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
+	    echo "=== $$part: $$(($$(date +%s) - start)) s"; \
+	done; \
+	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+
 # The dev profile builds the command that the tests run, too; its dependencies (digests!) are optimised in Cargo.toml.
-test: images ## install what the tests need (as root, once), make test images, run every test of the crates
+test-rust: images ## the tests of the crates, with real test images
 	$(CARGO) test --workspace --no-fail-fast
 
-test-glance: ## test the daemon in front of a real Keystone and Glance, from a cached venv
-	$(CARGO) build
+test-python: ## the Python package, and the driver inside a real Glance
 	scripts/glance-bed.sh
-	$(GLANCE_TESTS) tests/glance/test_bed.py tests/glance/test_front*.py tests/glance/test_clouds.py tests/glance/test_service.py tests/glance/test_manage.py tests/glance/test_tools.py tests/glance/test_oslo_config.py
+	scripts/wheel.sh $(VENV)
+	$(VENV)/bin/python -B -m pytest -q -W ignore bindings/python
+
+test-glance: ## the daemon in front of a real Keystone and Glance
+	scripts/glance-bed.sh
+	$(CARGO) build
+	$(GLANCE_TESTS) --ignore-glob='*/test_facts_*' tests/glance
 
 glance-facts: ## measure again what tests/glance/FACTS.md says of Glance itself
 	scripts/glance-bed.sh
 	$(GLANCE_TESTS) tests/glance
-
-test-python: wheel ## test the Python package and the driver inside a real Glance, in a venv under target/
-	scripts/glance-venv.sh target/glance-venv
-	target/glance-venv/bin/python -B -m pytest -q -W ignore bindings/python
 
 images:
 	scripts/setup.sh
@@ -50,9 +61,10 @@ bench-http: ## time the daemon beside nginx, Varnish, Traffic Server and Glance 
 bench-http-page: ## write the figures of a run (RECORD=target/bench-http/….json) into docs/performance.md
 	bench/http/page.py $(RECORD)
 
-bench-driver: wheel ## time the driver inside Glance beside Glance's own: minutes, for Glance's own prune is quadratic
-	scripts/glance-venv.sh target/glance-venv
-	target/glance-venv/bin/python -B -W ignore bindings/python/bench/driver.py
+bench-driver: ## time the driver inside Glance beside Glance's own: minutes, for Glance's own prune is quadratic
+	scripts/glance-bed.sh
+	scripts/wheel.sh $(VENV)
+	$(VENV)/bin/python -B -W ignore bindings/python/bench/driver.py
 
 wheel: ## build the Python package, into target/wheels
 	scripts/wheel.sh

@@ -54,7 +54,7 @@ class Contestant:
             path.write_bytes(KIB)
             # In the order of a commit: it decides what finds room next to the inode.
             if self.ours:
-                os.setxattr(path, "user.icewell.image_id", image_id.encode())
+                os.setxattr(path, "user.icewell.id", image_id.encode())
             os.setxattr(path, "user.hits", b"0")
             if self.ours:
                 os.setxattr(path, "user.icewell.computed_digest", DIGEST.encode())

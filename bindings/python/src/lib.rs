@@ -5,6 +5,7 @@
 //! of it is in `python/icewell/_icewell.pyi`. Nothing here knows of Glance.
 
 mod cache;
+mod fill;
 mod image;
 mod incomplete;
 mod invalid;

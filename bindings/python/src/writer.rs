@@ -9,46 +9,59 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::error::raise;
+use crate::fill::Fill;
 
 #[pyclass(frozen, name = "Writer", module = "icewell")]
 pub(crate) struct PyWriter {
     image_id: String,
     /// The process whose fill it is.
     process: u32,
-    /// None when the fill is over.
-    writer: Mutex<Option<icewell::Writer>>,
+    fill: Mutex<Fill>,
 }
 
 impl From<icewell::Writer> for PyWriter {
     fn from(writer: icewell::Writer) -> Self {
-        PyWriter { image_id: writer.id().to_string(), process: std::process::id(), writer: Mutex::new(Some(writer)) }
+        let (image_id, process) = (writer.id().to_string(), std::process::id());
+        PyWriter { image_id, process, fill: Mutex::new(Fill::Here(writer)) }
     }
 }
 
-/// A process that was forked during the fill has a copy of this object, and must leave the fill alone.
 impl Drop for PyWriter {
     fn drop(&mut self) {
+        // Not by the lock: where a process was forked, the thread that held it may not exist.
+        let fill = std::mem::replace(self.fill.get_mut().unwrap_or_else(PoisonError::into_inner), Fill::Over);
         if std::process::id() != self.process {
-            std::mem::forget(self.writer().take());
+            // A process that was forked during the fill has a copy of this object, and must leave the fill alone.
+            std::mem::forget(fill);
+        } else if let Fill::There(_) = fill {
+            // Its thread may have something to log, and needs the interpreter for that. One that is ending logs nothing.
+            let mut fill = Some(fill);
+            Python::try_attach(|py| py.detach(|| drop(fill.take())));
         }
     }
 }
 
-fn over() -> PyErr {
+pub(crate) fn over() -> PyErr {
     PyValueError::new_err("the fill is over")
 }
 
 impl PyWriter {
-    fn writer(&self) -> MutexGuard<'_, Option<icewell::Writer>> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    fn fill(&self) -> MutexGuard<'_, Fill> {
+        self.fill.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> PyResult<icewell::Writer> {
-        self.writer().take().ok_or_else(over)
+    /// The writer, for its last step, with everything written; or what could not be written.
+    fn take(&self) -> PyResult<(icewell::Writer, PyResult<()>)> {
+        let mut fill = self.fill();
+        let written = fill.writer().map(drop);
+        match std::mem::replace(&mut *fill, Fill::Over) {
+            Fill::Here(writer) | Fill::Back(writer) => Ok((writer, written)),
+            Fill::There(_) | Fill::Over => Err(over()),
+        }
     }
 
     fn append(&self, py: Python<'_>, bytes: &[u8]) -> PyResult<()> {
-        py.detach(|| self.writer().as_mut().ok_or_else(over)?.write(bytes).map_err(raise))
+        py.detach(|| self.fill().write(bytes))
     }
 }
 
@@ -78,16 +91,16 @@ impl PyWriter {
     }
 
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.writer().as_ref().map(drop).ok_or_else(over))
+        py.detach(|| self.fill().taken().map(drop))
     }
 
     fn tell(&self, py: Python<'_>) -> PyResult<u64> {
-        py.detach(|| Ok(self.writer().as_ref().ok_or_else(over)?.written()))
+        py.detach(|| self.fill().taken())
     }
 
     #[getter]
     fn closed(&self, py: Python<'_>) -> bool {
-        py.detach(|| self.writer().is_none())
+        py.detach(|| matches!(*self.fill(), Fill::Over))
     }
 
     fn readable(&self) -> bool {
@@ -103,27 +116,36 @@ impl PyWriter {
     }
 
     fn verify(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.writer().as_mut().ok_or_else(over)?.verify().map_err(raise))
+        py.detach(|| self.fill().writer()?.verify().map_err(raise))
     }
 
     fn commit(&self, py: Python<'_>) -> PyResult<bool> {
-        let committed = py.detach(|| self.take()?.commit().map_err(raise))?;
-        Ok(committed == Commit::Stored)
+        py.detach(|| {
+            let (writer, written) = self.take()?;
+            if let Err(error) = written {
+                writer.roll_back(&Python::attach(|py| error.value(py).getattr("strerror").map(|why| why.to_string()))?);
+                return Err(error);
+            }
+            Ok(writer.commit().map_err(raise)? == Commit::Stored)
+        })
     }
 
     fn roll_back(&self, py: Python<'_>, why: &str) -> PyResult<()> {
         py.detach(|| {
-            self.take()?.roll_back(why);
+            self.take()?.0.roll_back(why);
             Ok(())
         })
     }
 
     fn suspend(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.take()?.suspend().map_err(raise))
+        py.detach(|| {
+            let (writer, written) = self.take()?;
+            writer.suspend().map_err(raise).and(written)
+        })
     }
 
     fn release(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.take()?.release().map_err(raise))
+        py.detach(|| self.take()?.0.release().map_err(raise))
     }
 
     fn __enter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {

@@ -1,4 +1,4 @@
-"""A real Glance under a real WSGI server: file store, sqlite, nobody has to log in, image cache on."""
+"""A real Glance under a real WSGI server, gunicorn or uWSGI: file store, sqlite, nobody has to log in, image cache on."""
 
 import json
 import os
@@ -52,6 +52,7 @@ class GlanceServer:
         database,
         *,
         application="icewell.glance.wsgi:application",
+        server="gunicorn",
         cache_filter=None,
         preload=True,
         workers=2,
@@ -59,10 +60,9 @@ class GlanceServer:
     ):
         self.base = base
         self.cache_dir = base / "cache"
-        self._arguments = ["--workers", str(workers), "--worker-class", "gthread", "--threads", "8", application]
-        if preload:
-            # The application is loaded and configured, and then the workers are forked.
-            self._arguments.insert(0, "--preload")
+        self._application = application
+        # With `preload` the application is loaded and configured, and then the workers are forked.
+        self._command = {"gunicorn": _gunicorn, "uwsgi": _uwsgi}[server](preload, workers)
         for folder in ("store", "staging", "tasks", "locks", "cache"):
             (base / folder).mkdir(parents=True)
         shutil.copy(database, base / "glance.sqlite")
@@ -88,18 +88,18 @@ class GlanceServer:
     def start(self):
         log = open(self.base / "log", "wb")
         self._process = subprocess.Popen(
-            [BIN / "gunicorn", "--bind", "127.0.0.1:0", "--timeout", "120", "--graceful-timeout", "2", *self._arguments],
+            [*self._command, self._application],
             env=os.environ | {"OS_GLANCE_CONFIG_DIR": str(self.base), "NO_PROXY": "*"},
             stdout=log,
             stderr=log,
         )
-        self.url = wait_for(lambda: self._listening(), 60, self.log)
-        wait_for(lambda: len(self.workers()) > 0, 10, self.log)
+        self.url = wait_for(lambda: self._listening(), 180, self.log)
+        wait_for(lambda: len(self.workers()) > 0, 60, self.log)
 
     def _listening(self):
         assert self._process.poll() is None, self.log()
-        said = re.search(r"Listening at: (http://\S+)", self.log())
-        return said and said[1]
+        said = re.search(r"(?:Listening at: http://|bound to TCP address )([\d.:]+)", self.log())
+        return said and f"http://{said[1]}"
 
     def log(self):
         return (self.base / "log").read_text(errors="replace")
@@ -116,7 +116,7 @@ class GlanceServer:
 
     def serve_by(self, application):
         """Names another application for the next start."""
-        self._arguments[-1] = application
+        self._application = application
 
     def stop(self):
         self._process.terminate()
@@ -146,6 +146,18 @@ class GlanceServer:
         listed = requests.get(f"{self.url}/v2/cache", timeout=60)
         listed.raise_for_status()
         return {image["image_id"]: image for image in listed.json()["cached_images"]}
+
+
+def _gunicorn(preload, workers):
+    command = [BIN / "gunicorn", "--bind", "127.0.0.1:0", "--timeout", "120", "--graceful-timeout", "2"]
+    command += ["--workers", str(workers), "--worker-class", "gthread", "--threads", "8"]
+    return [*command, "--preload"] if preload else command
+
+
+def _uwsgi(preload, workers):
+    command = [BIN / "uwsgi", "--http-socket", "127.0.0.1:0", "--virtualenv", sys.prefix, "--master", "--die-on-term"]
+    command += ["--processes", str(workers), "--threads", "8", "--enable-threads", "--worker-reload-mercy", "2"]
+    return [*command, *([] if preload else ["--lazy-apps"]), "--module"]
 
 
 def _everything_is_allowed():

@@ -6,6 +6,7 @@ import errno
 import inspect
 import logging
 import os
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -179,3 +180,16 @@ def test_what_it_has_to_tell_goes_to_pythons_log(cache, put, directory, caplog):
         assert cache.hits("a") == 0
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "garbage" in caplog.text
+
+
+def test_what_every_look_reads_lies_in_the_inode(cache, directory):
+    """ext4 lists what is in the inode first. There is room for these two, if they are the first to be set."""
+    kind = subprocess.run(["stat", "-f", "-c", "%T", directory], capture_output=True, text=True, check=True).stdout
+    if kind.strip() != "ext2/ext3":
+        pytest.skip("the temporary directory is not on ext4")
+    image_id = "71c675ab-d94f-49cd-a114-e12490b328d9"
+    with cache.write(image_id, size=8, digests=["md5:5312e17c8c92d7c946a5940990a0a9d9"], name="a name") as writer:
+        writer.write(b"an image")
+    tags = os.listxattr(directory / image_id)
+    assert set(tags[:2]) == {"user.icewell.id", "user.hits"}, tags
+    assert "user.icewell.digest" in tags

@@ -55,11 +55,16 @@ impl<T: AsFd> AsFdDyn for T {
 }
 
 impl Tagged<'_> {
-    fn raw(&self, key: &str) -> io::Result<Option<Vec<u8>>> {
+    /// What `read` makes of a tag's value. A pass over many images copies none of them.
+    fn read<T>(&self, key: &str, read: impl FnOnce(Option<&[u8]>) -> T) -> io::Result<T> {
         match self {
-            Tagged::File(file) => sys::get_tag(file.fd(), key),
-            Tagged::Name(dir, name) => sys::get_tag_at(dir, name, key),
+            Tagged::File(file) => sys::read_tag(file.fd(), key, read),
+            Tagged::Name(dir, name) => sys::read_tag_at(dir, name, key, read),
         }
+    }
+
+    fn raw(&self, key: &str) -> io::Result<Option<Vec<u8>>> {
+        self.read(key, |value| value.map(<[u8]>::to_vec))
     }
 
     /// The tag as text. One that cannot be read, or is no text, counts as missing: tags are what is known, and
@@ -78,11 +83,15 @@ impl Tagged<'_> {
     }
 
     pub(crate) fn has(&self, key: &str) -> bool {
-        matches!(self.raw(key), Ok(Some(_)))
+        self.read(key, |value| value.is_some()).unwrap_or(false)
     }
 
     /// How often the image was read; 0 where the tag is missing or no number, as Glance has it.
     pub(crate) fn hits(&self) -> u64 {
+        let number = |value: Option<&[u8]>| str::from_utf8(value?).ok()?.trim().parse().ok();
+        if let Ok(Some(hits)) = self.read(tag::HITS, number) {
+            return hits;
+        }
         let Some(text) = self.text(tag::HITS) else { return 0 };
         text.trim().parse().unwrap_or_else(|_| {
             warn!(tag = tag::HITS, value = ?text, "the tag is not a number and counts as 0");
@@ -118,15 +127,15 @@ impl Tagged<'_> {
 
     /// What the tags say of this file's being the cached image `id`.
     pub(crate) fn identity(&self, id: &ImageId) -> io::Result<Identity> {
-        let named = match self.raw(tag::IMAGE_ID) {
+        let named = match self.read(tag::IMAGE_ID, |value| value.map(|value| value == id.as_str().as_bytes())) {
             // Longer than any ID of ours.
             Err(error) if error.raw_os_error() == Some(libc::ERANGE) => return Ok(Identity::Another),
             other => other?,
         };
         Ok(match named {
-            Some(value) if value == id.as_str().as_bytes() => Identity::Itself,
-            Some(_) => Identity::Another,
-            None if self.raw(tag::CLAIM)?.is_some() => Identity::Claim,
+            Some(true) => Identity::Itself,
+            Some(false) => Identity::Another,
+            None if self.read(tag::CLAIM, |value| value.is_some())? => Identity::Claim,
             None => Identity::Untagged,
         })
     }

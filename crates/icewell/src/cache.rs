@@ -112,7 +112,7 @@ impl Cache {
     /// instead of a dozen.
     pub fn summaries(&self) -> Result<Vec<Summary>> {
         let mut summaries = entry::cached_at_once(&self.folders, |id, stat| Summary::read(&self.folders, id, stat))?;
-        summaries.sort_by(|a, b| a.id.cmp(&b.id));
+        summaries.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         Ok(summaries)
     }
 
@@ -129,7 +129,8 @@ impl Cache {
     pub fn usage(&self) -> Result<Usage> {
         let mut usage = Usage::default();
         for image in entry::cached(&self.folders)? {
-            usage.add(&image?.1);
+            let (_, stat) = image?;
+            usage.add(stat.size, stat.allocated);
         }
         Ok(usage)
     }
@@ -138,8 +139,8 @@ impl Cache {
     /// the name of an image counts, too.
     pub fn disk_usage(&self) -> Result<Usage> {
         let mut usage = Usage::default();
-        for stat in scan::at_once(&self.folders.root, |found| Ok(Some(found.stat)))? {
-            usage.add(&stat);
+        for (size, allocated) in scan::at_once(&self.folders.root, |_, stat| Ok(Some((stat.size, stat.allocated))))? {
+            usage.add(size, allocated);
         }
         Ok(usage)
     }

@@ -15,7 +15,7 @@ use crate::glances_own::glances_own;
 use crate::image_id::ImageId;
 use crate::layout::tag;
 use crate::mark::Mark;
-use crate::scan::{self, Found};
+use crate::scan;
 use crate::sys::{self, Kind, Stat};
 
 /// A cached image, as its file and its tags describe it.
@@ -173,9 +173,9 @@ pub(crate) fn cached(folders: &Folders) -> Result<impl Iterator<Item = Result<(I
 
 /// What `tell` says of each cached image, in one pass on several threads, in no order.
 pub(crate) fn cached_at_once<T: Send>(folders: &Folders, tell: impl Fn(ImageId, &Stat) -> T + Sync) -> Result<Vec<T>> {
-    scan::at_once(&folders.root, |found| {
-        let Found { id: Some(id), stat, .. } = found else { return Ok(None) };
-        Ok(bears_its_name(folders, &id, &stat)?.then(|| tell(id, &stat)))
+    scan::at_once(&folders.root, |name, stat| {
+        let Some(id) = ImageId::from_file_name(name) else { return Ok(None) };
+        Ok(bears_its_name(folders, &id, stat)?.then(|| tell(id, stat)))
     })
 }
 

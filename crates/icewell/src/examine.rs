@@ -195,15 +195,15 @@ fn images(folders: &Folders, findings: &mut Vec<Finding>) -> Result<()> {
 
 /// What is neither an image nor one of the cache's folders.
 fn strangers(dir: &Dir, known: &[&str], findings: &mut Vec<Finding>) -> Result<()> {
-    for name in sys::names(dir).context("list", || dir.path().into())? {
-        let name = name.context("list", || dir.path().into())?;
+    let names = sys::names(dir).context("list", || dir.path().into())?;
+    for name in (0..names.len()).filter_map(|place| names.get(place)) {
         if known.iter().any(|known| name == *known) {
             continue;
         }
-        let path = dir.path().join(&name);
-        let Some(stat) = dir.stat(&name).context("look at", || path.clone())? else { continue };
+        let path = dir.path().join(name);
+        let Some(stat) = dir.stat(name).context("look at", || path.clone())? else { continue };
         let message = match stat.kind {
-            Kind::File if ImageId::from_file_name(&name).is_some() => continue,
+            Kind::File if ImageId::from_file_name(name).is_some() => continue,
             Kind::File => "a file whose name is no image ID",
             Kind::Folder => "a folder that is not the cache's",
             Kind::Link => "a symbolic link; links are never followed or served",

@@ -34,7 +34,7 @@ pub mod tag {
     pub const ERROR: &str = "user.error";
 
     /// On an image: the ID it was committed under. A file with another name is not that image.
-    pub const IMAGE_ID: &str = "user.icewell.image_id";
+    pub const IMAGE_ID: &str = "user.icewell.id";
     /// On an image: the digest the origin vouched for, `ALGORITHM:HEX`, checked before commit.
     pub const DIGEST: &str = "user.icewell.digest";
     /// On an image: the digest Icewell computed itself, `sha256:HEX`. It finds bit rot; it vouches for nothing.

@@ -1,6 +1,7 @@
 //! One pass over a folder.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::OnceLock;
 use std::thread;
@@ -23,37 +24,39 @@ const MOST_THREADS: usize = 4;
 
 /// The regular files of a folder. Files that vanish during the pass are skipped; nothing else is followed or opened.
 pub(crate) fn files(dir: &Dir) -> Result<impl Iterator<Item = Result<Found>>> {
-    let path = || dir.path().to_owned();
-    let names = sys::names(dir).context("list", path)?;
-    Ok(names.filter_map(move |name| name.context("list", path).and_then(|name| look_at(dir, name)).transpose()))
+    let names = sys::names(dir).context("list", || dir.path().to_owned())?;
+    Ok((0..names.len()).filter_map(move |place| {
+        let name = names.get(place)?;
+        let found = look_at(dir, name).transpose()?;
+        Some(found.map(|stat| Found { name: name.to_owned(), id: ImageId::from_file_name(name), stat }))
+    }))
 }
 
-fn look_at(dir: &Dir, name: OsString) -> Result<Option<Found>> {
-    let stat = dir.stat(&name).context("look at", || dir.path().join(&name))?;
-    Ok(stat.filter(|stat| stat.kind == Kind::File).map(|stat| {
-        let id = ImageId::from_file_name(&name);
-        Found { name, id, stat }
-    }))
+fn look_at(dir: &Dir, name: &OsStr) -> Result<Option<Stat>> {
+    let stat = dir.stat(name).context("look at", || dir.path().join(name))?;
+    Ok(stat.filter(|stat| stat.kind == Kind::File))
 }
 
 /// What `tell` says of the regular files of a folder, in no order. Where there are many, several threads look at them:
 /// nearly all of a pass is the system's work, and none of that needs to wait for the rest.
-pub(crate) fn at_once<T: Send>(dir: &Dir, tell: impl Fn(Found) -> Result<Option<T>> + Sync) -> Result<Vec<T>> {
-    let path = || dir.path().to_owned();
-    let names: Result<Vec<OsString>> =
-        sys::names(dir).context("list", path)?.map(|n| n.context("list", path)).collect();
-    let mut names = names?;
-    let look = |names: Vec<OsString>| -> Result<Vec<T>> {
-        let found = names.into_iter().map(|name| look_at(dir, name)?.map_or(Ok(None), &tell));
-        found.filter_map(Result::transpose).collect()
+pub(crate) fn at_once<T: Send>(dir: &Dir, tell: impl Fn(&OsStr, &Stat) -> Result<Option<T>> + Sync) -> Result<Vec<T>> {
+    let names = sys::names(dir).context("list", || dir.path().to_owned())?;
+    let look = |share: Range<usize>| -> Result<Vec<T>> {
+        let mut told = Vec::with_capacity(share.len());
+        for name in share.filter_map(|place| names.get(place)) {
+            if let Some(stat) = look_at(dir, name)? {
+                told.extend(tell(name, &stat)?);
+            }
+        }
+        Ok(told)
     };
     let threads = threads().min(names.len() / NAMES_PER_THREAD).max(1);
     let share = names.len().div_ceil(threads);
-    let mut shares: Vec<_> = (1..threads).map(|_| names.split_off(names.len().saturating_sub(share))).collect();
-    shares.retain(|share| !share.is_empty());
     thread::scope(|scope| {
-        let others: Vec<_> = shares.into_iter().map(|names| scope.spawn(|| look(names))).collect();
-        let mut told = look(names);
+        let look = &look;
+        let shares = (1..threads).map(|thread| thread * share..names.len().min((thread + 1) * share));
+        let others: Vec<_> = shares.map(|share| scope.spawn(move || look(share))).collect();
+        let mut told = look(0..share);
         for other in others {
             let other = other.join().unwrap_or_else(|panic| resume_unwind(panic));
             if let Ok(told) = &mut told {

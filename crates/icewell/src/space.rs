@@ -98,10 +98,10 @@ pub struct Usage {
 }
 
 impl Usage {
-    pub(crate) fn add(&mut self, stat: &Stat) {
+    pub(crate) fn add(&mut self, size: u64, allocated: u64) {
         self.files += 1;
-        self.size = self.size.saturating_add(stat.size);
-        self.allocated = self.allocated.saturating_add(stat.allocated);
+        self.size = self.size.saturating_add(size);
+        self.allocated = self.allocated.saturating_add(allocated);
     }
 }
 
@@ -167,11 +167,12 @@ fn count(folders: &Folders, mut visit: impl FnMut(Folder, Found)) -> Result<Spac
             if let (Folder::Fills, Some(id)) = (folder, &found.id) {
                 found.stat.size = entry::reservation(folders, id, found.stat.size)?;
             }
-            match folder {
-                Folder::Root => space.images.add(&found.stat),
-                Folder::Incomplete | Folder::Fills => space.incomplete.add(&found.stat),
-                Folder::Invalid => space.invalid.add(&found.stat),
-            }
+            let usage = match folder {
+                Folder::Root => &mut space.images,
+                Folder::Incomplete | Folder::Fills => &mut space.incomplete,
+                Folder::Invalid => &mut space.invalid,
+            };
+            usage.add(found.stat.size, found.stat.allocated);
             visit(folder, found);
         }
     }

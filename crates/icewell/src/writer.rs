@@ -138,8 +138,13 @@ impl Writer {
         self.leftover = None;
         self.stage = Stage::Filling;
         self.mark = Mark { size: announced.size, boot: sys::boot_id(), ..Mark::default() };
+        // What every look at an image reads comes before all else: ext4 has room in the inode for these two tags of an
+        // image whose ID is a UUID, and reads a block of its own for those that come later.
+        for (key, value) in self.required_tags() {
+            sys::set_tag(&self.claimed.bytes, key, value.as_bytes()).context("tag", || self.path())?;
+        }
         self.expect(strongest(&announced.digests))?;
-        // The mark first: without it there is no fill, without the metadata there is.
+        // Before the metadata: without the mark there is no fill, without those there is.
         self.store_mark()?;
         attrs::set_metadata(&self.claimed.bytes, &announced.metadata).context("tag", || self.path())?;
         if let Some(size) = announced.size
@@ -386,6 +391,10 @@ impl Writer {
         }
     }
 
+    fn required_tags(&self) -> [(&'static str, &str); 2] {
+        [(tag::IMAGE_ID, self.id.as_str()), (tag::HITS, "0")]
+    }
+
     fn tag_image(&self, digest_key: &str, digest: &Digest) -> io::Result<()> {
         let bytes = &self.claimed.bytes;
         sys::truncate(bytes, self.mark.written)?;
@@ -394,7 +403,7 @@ impl Writer {
             sys::remove_tag(bytes, key)?;
         }
         // These two must be there. What may be missing makes room for them.
-        let required = [(tag::IMAGE_ID, self.id.as_str()), (tag::HITS, "0")];
+        let required = self.required_tags();
         if required.iter().any(|(key, value)| sys::set_tag(bytes, key, value.as_bytes()).is_err()) {
             warn!(image_id = %self.id, "its metadata leave no room for the required tags and are left out");
             attrs::set_metadata(bytes, &Metadata::default())?;

@@ -80,7 +80,8 @@ fn a_claim_under_way_is_two_files() {
     let made = manifest::describe(&own.dir);
     for line in [
         "incomplete/x file \"\"\n    user.icewell.claim = \"1\"\n",
-        "incomplete/.icewell/x file \"by\"\n    user.icewell.fill = \"written=0 synced=0 size=5 reserved=5 boot=BOOT\"\n",
+        "incomplete/.icewell/x file \"by\"\n    user.hits = \"0\"\n    \
+         user.icewell.fill = \"written=0 synced=0 size=5 reserved=5 boot=BOOT\"\n    user.icewell.id = \"x\"\n",
     ] {
         assert!(made.contains(line), "{WHAT_TO_DO}\n\n--- expected\n{line}\n--- made\n{made}");
     }

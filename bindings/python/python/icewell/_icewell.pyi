@@ -325,6 +325,9 @@ class Writer:
 
     After :meth:`commit`, :meth:`roll_back`, :meth:`suspend` or :meth:`release` the fill is over, and everything but
     :attr:`image_id` and :attr:`closed` raises :exc:`ValueError`. A writer that is dropped before rolls back.
+
+    From 4 MiB on the bytes are written and digested on a thread of the fill's own while the caller goes on. What cannot
+    be written is then told by a later call, at the latest by the commit.
     """
 
     @property
@@ -336,7 +339,7 @@ class Writer:
         """Whether the fill is over."""
 
     def write(self, data: Buffer, /) -> int:
-        """Appends all of ``data``.
+        """Appends all of ``data``; an error may be that of bytes that came before.
 
         :raises SizeMismatchError: more bytes than announced.
         :raises NoRoomError: an image of unknown size grows out of the limit.
@@ -347,10 +350,10 @@ class Writer:
         """Appends one after the other."""
 
     def flush(self) -> None:
-        """Does nothing: bytes are handed to the system as they come, and durable they are at commit."""
+        """Does nothing: bytes are handed on as they come, and durable they are at commit."""
 
     def tell(self) -> int:
-        """How many bytes are written."""
+        """How many bytes were taken."""
 
     def readable(self) -> bool: ...
     def seekable(self) -> bool: ...

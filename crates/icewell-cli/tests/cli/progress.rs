@@ -1,19 +1,37 @@
-use std::process::Command;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
 
-use crate::env::{TestEnv, run};
+use crate::env::TestEnv;
+
+/// What stands behind all output of the command.
+const END: &str = "[the end]";
 
 /// Runs the command with a terminal for standard output and error; what the terminal got. None where there is no
 /// `script` to make one.
+///
+/// `script` leaves ten milliseconds after the command, with whatever the terminal has still to give on a busy machine.
+/// So the terminal is kept open until the end of the output has come through.
 fn on_a_terminal(env: &TestEnv, arguments: &str, variables: &[(&str, &str)]) -> Option<String> {
     Command::new("script").arg("--version").output().ok()?;
-    let mut command = env.command::<&str>(&[]);
-    let path = command.get_program().to_owned();
+    let command = env.command::<&str>(&[]);
+    let path = command.get_program().to_str()?;
+    let shell = format!("stty cols 100 -echo; {path} {arguments}; ended=$?; echo '{END}'; read line; exit $ended");
     let mut script = Command::new("script");
-    script.args(["-q", "-e", "-c", &format!("stty cols 100; {} {arguments}", path.to_str()?), "/dev/null"]);
+    script.args(["-q", "-e", "-c", &shell, "/dev/null"]);
     script.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TERM", "xterm");
     script.envs(variables.iter().copied()).current_dir(env.path(""));
-    command = script;
-    Some(run(command, b"").exits(0).stdout)
+    let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdout = script.stdout.take().unwrap();
+    let mut shown = Vec::new();
+    while !shown.windows(END.len()).any(|window| window == END.as_bytes()) {
+        let mut more = [0; 4096];
+        let length = stdout.read(&mut more).unwrap();
+        assert!(length > 0, "{arguments}: the terminal closed early: {:?}", String::from_utf8_lossy(&shown));
+        shown.extend_from_slice(&more[..length]);
+    }
+    script.stdin.take().unwrap().write_all(b"\n").unwrap();
+    assert!(script.wait().unwrap().success(), "{arguments}: {:?}", String::from_utf8_lossy(&shown));
+    Some(String::from_utf8(shown).unwrap())
 }
 
 #[test]

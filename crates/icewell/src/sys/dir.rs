@@ -1,9 +1,8 @@
 //! Folders by descriptor.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, AtFlags, CWD, Gid, Mode, OFlags, RenameFlags, Uid};
@@ -209,18 +208,4 @@ pub(crate) fn remove_made(made: &[PathBuf]) {
     for path in made.iter().rev() {
         fs::unlinkat(CWD, path, AtFlags::REMOVEDIR).ok();
     }
-}
-
-/// The names in a folder, without `.` and `..`, in no order.
-///
-/// A name that is made or removed during the walk may be missed or met; no other name is lost (`readdir(3)`).
-pub(crate) fn names(dir: &Dir) -> io::Result<impl Iterator<Item = io::Result<OsString>>> {
-    let entries = fs::Dir::new(dir.reopen()?)?;
-    Ok(entries.filter_map(|entry| match entry {
-        Ok(entry) => {
-            let name = entry.file_name().to_bytes();
-            (name != b"." && name != b"..").then(|| Ok(OsStr::from_bytes(name).to_owned()))
-        }
-        Err(error) => Some(Err(error.into())),
-    }))
 }

@@ -9,16 +9,18 @@
 mod dir;
 mod file;
 mod lock;
+mod names;
 mod raw;
 mod stat;
 mod tags;
 
-pub(crate) use dir::{Dir, create_dir_all, names, remove_made};
+pub(crate) use dir::{Dir, create_dir_all, remove_made};
 pub(crate) use file::{
     Access, SetTime, clone_range, copy_range, next_data, open_outside, reopen_for_reading, set_times, sync, sync_data,
     truncate, write_at,
 };
 pub(crate) use lock::{Held, hold, hold_file, try_lock_fill, unlock_fill};
+pub(crate) use names::names;
 pub(crate) use raw::{being_written, fill_is_locked};
 pub(crate) use stat::{Kind, Stat, Volume, boot_id, stat, volume, whoami};
-pub(crate) use tags::{get_tag, get_tag_at, remove_tag, set_tag};
+pub(crate) use tags::{get_tag, read_tag, read_tag_at, remove_tag, set_tag};

@@ -17,35 +17,49 @@ const SHORT_VALUE: usize = 256;
 
 /// The value of a tag of an open file; none if it has no such tag. One longer than 4 KiB is `ERANGE`.
 pub(crate) fn get_tag<Fd: AsFd>(fd: Fd, key: &str) -> io::Result<Option<Vec<u8>>> {
-    let mut value = [0; MAX_VALUE];
-    match fs::fgetxattr(fd, key, &mut value[..]) {
-        Ok(length) => Ok(Some(value[..length].to_vec())),
+    read_tag(fd, key, |value| value.map(<[u8]>::to_vec))
+}
+
+/// What `read` makes of the value of a tag of an open file; as [`get_tag`].
+pub(crate) fn read_tag<Fd: AsFd, T>(fd: Fd, key: &str, read: impl FnOnce(Option<&[u8]>) -> T) -> io::Result<T> {
+    tag_into(fd, key, &mut [0; MAX_VALUE]).map(read)
+}
+
+/// What `read` makes of the value of a tag of a name in a folder; it gets none if there is no such name, no such tag, or
+/// no regular file.
+pub(crate) fn read_tag_at<T>(
+    dir: &Dir,
+    name: &OsStr,
+    key: &str,
+    read: impl FnOnce(Option<&[u8]>) -> T,
+) -> io::Result<T> {
+    match tag_at_into(dir, name, key, &mut [0; SHORT_VALUE]) {
+        Err(error) if error.raw_os_error() == Some(libc::ERANGE) => {
+            tag_at_into(dir, name, key, &mut [0; MAX_VALUE]).map(read)
+        }
+        other => other.map(read),
+    }
+}
+
+fn tag_into<'v, Fd: AsFd>(fd: Fd, key: &str, value: &'v mut [u8]) -> io::Result<Option<&'v [u8]>> {
+    match fs::fgetxattr(fd, key, &mut *value) {
+        Ok(length) => Ok(Some(&value[..length])),
         Err(Errno::NODATA) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-/// The value of a tag of a name in a folder; none if there is no such name, no such tag, or no regular file.
-pub(crate) fn get_tag_at(dir: &Dir, name: &OsStr, key: &str) -> io::Result<Option<Vec<u8>>> {
-    match get_tag_at_up_to::<SHORT_VALUE>(dir, name, key) {
-        Err(error) if error.raw_os_error() == Some(libc::ERANGE) => get_tag_at_up_to::<MAX_VALUE>(dir, name, key),
-        other => other,
-    }
-}
-
-fn get_tag_at_up_to<const LENGTH: usize>(dir: &Dir, name: &OsStr, key: &str) -> io::Result<Option<Vec<u8>>> {
-    let mut value = [0; LENGTH];
-    match raw::getxattrat(dir.as_fd(), name, key, &mut value) {
-        Some(Ok(length)) => return Ok(Some(value[..length].to_vec())),
+fn tag_at_into<'v>(dir: &Dir, name: &OsStr, key: &str, value: &'v mut [u8]) -> io::Result<Option<&'v [u8]>> {
+    match raw::getxattrat(dir.as_fd(), name, key, value) {
+        Some(Ok(length)) => return Ok(Some(&value[..length])),
         Some(Err(error)) => {
             let missing = [libc::ENODATA, libc::ENOENT].map(Some).contains(&error.raw_os_error());
             return if missing { Ok(None) } else { Err(error) };
         }
         None => {}
     }
-    let Some(name) = name.to_str() else { return Ok(None) };
-    match dir.open_file(name)? {
-        Some((fd, _)) => get_tag(fd, key),
+    match name.to_str().map(|name| dir.open_file(name)).transpose()?.flatten() {
+        Some((fd, _)) => tag_into(fd, key, value),
         None => Ok(None),
     }
 }
