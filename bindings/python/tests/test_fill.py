@@ -1,9 +1,11 @@
 """Fills that go on on a thread of their own: all that holds for small ones holds for these."""
 
+import contextlib
 import hashlib
 import logging
 import multiprocessing
 import os
+import pathlib
 
 import pytest
 
@@ -19,8 +21,12 @@ def write_in(writer, data, piece):
 
 
 def fill_threads():
-    tasks = f"/proc/{os.getpid()}/task"
-    return [task for task in os.listdir(tasks) if open(f"{tasks}/{task}/comm").read() == "icewell-fill\n"]
+    found = []
+    for task in pathlib.Path(f"/proc/{os.getpid()}/task").iterdir():
+        # The threads that hash one piece come and go.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += [task.name] if (task / "comm").read_text() == "icewell-fill\n" else []
+    return found
 
 
 @pytest.mark.parametrize("piece", [1000, 65536, 1 << 20, LARGE])

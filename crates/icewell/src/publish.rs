@@ -74,7 +74,7 @@ pub(crate) fn check_not_in_the_way(folders: &Folders, id: &ImageId) -> Result<()
 }
 
 /// Moves `id` from a folder to `invalid/`, over an earlier one, and notes why and when on it: the grace until it is
-/// reaped begins now, not when it was written. The caller holds the space lock.
+/// reaped begins now, not when it was written. One that is gone needs nothing. The caller holds the space lock.
 pub(crate) fn invalidate(folders: &Folders, from: &Dir, id: &ImageId, why: &str, now: SystemTime) -> Result<()> {
     let name = id.as_str();
     if let Some((fd, _)) = from.open_file(name).context("open", || from.path_of(name))? {
@@ -83,7 +83,11 @@ pub(crate) fn invalidate(folders: &Folders, from: &Dir, id: &ImageId, why: &str,
             warn!(name, %error, "the time of the failure cannot be noted");
         }
     }
-    from.rename(name, &folders.invalid).context("set aside", || from.path_of(name))?;
+    match from.rename(name, &folders.invalid) {
+        // A Glance has committed or removed it since it was looked at.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        renamed => renamed.context("set aside", || from.path_of(name))?,
+    }
     warn!(image_id = %id, why, "moved to invalid");
     Ok(())
 }
