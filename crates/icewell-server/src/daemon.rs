@@ -1,12 +1,13 @@
 //! What every part of the daemon works with.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use icewell::{Cache, ImageId};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::fill::Fills;
@@ -28,6 +29,8 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 pub(crate) struct Daemon {
     pub(crate) cache: Cache,
     pub(crate) origin: Origin,
+    /// Where fills run: not with the connections, which come and go.
+    pub(crate) runtime: Handle,
     pub(crate) fills: Fills,
     pub(crate) open_images: OpenImages,
     pub(crate) pseudonym: Pseudonym,
@@ -45,29 +48,24 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    pub(crate) fn new(
-        cache: Cache,
-        origin: Origin,
-        service: Option<Service>,
-        serve_stale: bool,
-        auth_ttl: Duration,
-        management: Management,
-    ) -> Arc<Self> {
-        Arc::new(Daemon {
+    /// One that is nobody to its origin, remembers no permit and serves nothing stale; its fills run on `runtime`.
+    pub(crate) fn new(cache: Cache, origin: Origin, runtime: Handle) -> Self {
+        Daemon {
             cache,
             origin,
+            runtime,
             fills: Fills::default(),
             open_images: OpenImages::default(),
             pseudonym: Pseudonym::new(),
-            serve_stale,
+            serve_stale: false,
             counters: Counters::default(),
             oversized: Oversized::default(),
-            permits: Permits::new(auth_ttl),
-            service,
+            permits: Permits::new(Duration::ZERO),
+            service: None,
             asked: gone::Asked::default(),
-            management,
+            management: Management::default(),
             queue_changed: Notify::new(),
-        })
+        }
     }
 
     /// What the origin has to be asked for to get the image of this ID; none where no request gives that name.

@@ -13,7 +13,6 @@ use crate::fill::{End, Progress};
 use crate::filler;
 use crate::key::Key;
 use crate::keystone::{Credentials, Session};
-use crate::manage::Management;
 use crate::origin::{Origin, Reach};
 use crate::service::Service;
 
@@ -90,7 +89,10 @@ impl Fetcher {
             .build()
             .map_err(|error| Error::new("cannot start the runtime").with_source(error))?;
         Ok(Fetcher {
-            daemon: Daemon::new(cache, origin, session.map(Service::new), false, Duration::ZERO, Management::default()),
+            daemon: Arc::new(Daemon {
+                service: session.map(Service::new),
+                ..Daemon::new(cache, origin, runtime.handle().clone())
+            }),
             runtime,
             stop: watch::Sender::new(false),
         })

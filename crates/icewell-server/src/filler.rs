@@ -44,7 +44,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Runs a fill to its end, in the background and in the name of `asker`.
 pub(crate) fn start(daemon: &Arc<Daemon>, fill: &Arc<Fill>, asker: Asker, found: Found, stop: &watch::Receiver<bool>) {
     let filler = Filler::new(daemon, fill, asker, found, stop);
-    tokio::spawn(async move {
+    // The fill goes on without the client's connection, and on another thread.
+    daemon.runtime.spawn(async move {
         let unfinished = Unfinished(filler.fill.clone(), filler.daemon.clone());
         let end = filler.run().await;
         debug!(image_id = %filler.fill.key.id, ?end, "the fill has ended");
@@ -218,6 +219,7 @@ impl Filler {
         let head = ImageHead::of_metadata(observer.size(), observer.metadata().clone());
         let image = Arc::new(Growing { theirs: true, ..Growing::new(head, observer.file().clone()) });
         info!(image_id = %self.fill.key.id, "another process fills the image; following it");
+        self.daemon.open_images.watch(&image);
         self.fill.set(Progress::Filling { image: image.clone(), written: 0 });
         let observer = Arc::new(observer);
         loop {
@@ -352,6 +354,7 @@ impl Filler {
                 let image = Arc::new(Growing { refetched, ..Growing::new(head, Arc::new(file)) });
                 let written = writer.written();
                 info!(image_id = %self.fill.key.id, ?size, resumed = written, "filling");
+                self.daemon.open_images.watch(&image);
                 self.fill.set(Progress::Filling { image: image.clone(), written });
                 Ok((writer, answer, image))
             }

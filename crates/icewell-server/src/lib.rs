@@ -15,6 +15,7 @@
 mod config;
 mod error;
 mod server;
+mod threads;
 mod tls;
 
 mod daemon;

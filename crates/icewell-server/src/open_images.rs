@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use tracing::warn;
 
 use crate::daemon::{Daemon, blocking};
 use crate::error::chain;
+use crate::fill::Growing;
 use crate::freshness::State;
 use crate::image_head::ImageHead;
 use crate::pages::Pages;
@@ -43,6 +44,8 @@ pub(crate) struct OpenImages {
     images: RwLock<HashMap<ImageId, Arc<OpenImage>>>,
     /// Those that were read since hits were last written down.
     read: Mutex<Vec<Arc<OpenImage>>>,
+    /// The pages of images that grow, as long as somebody reads them.
+    growing: Mutex<Vec<Weak<Pages>>>,
 }
 
 /// A cached image, open.
@@ -125,6 +128,11 @@ impl OpenImages {
         }
     }
 
+    /// Notes the pages of an image that grows, which are let go of as those of cached images.
+    pub(crate) fn watch(&self, image: &Growing) {
+        lock(&self.growing).extend(image.pages.as_ref().map(Arc::downgrade));
+    }
+
     /// Writes hits and times of use down. Blocks.
     pub(crate) fn write_down(&self) {
         for image in std::mem::take(&mut *lock(&self.read)) {
@@ -139,7 +147,9 @@ impl OpenImages {
     }
 
     fn is_idle(&self) -> bool {
-        lock(&self.read).is_empty() && self.images.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+        lock(&self.read).is_empty()
+            && lock(&self.growing).is_empty()
+            && self.images.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     fn all(&self) -> Vec<(ImageId, Arc<OpenImage>)> {
@@ -162,7 +172,10 @@ impl OpenImages {
             }
             sending |= sent;
         }
-        sending
+        let mut growing = lock(&self.growing);
+        // Others than the one who writes have little to gain: they read what has just been written.
+        growing.retain(|pages| pages.upgrade().inspect(|pages| pages.let_go()).is_some());
+        sending || !growing.is_empty()
     }
 
     /// Closes what is unused, or not cached any more. Blocks.

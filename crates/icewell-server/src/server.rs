@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use icewell::{Adoption, Cache};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::{debug, info, warn};
@@ -25,8 +26,10 @@ use crate::error::Error;
 use crate::keystone::Session;
 use crate::manage::{AdminToken, Management};
 use crate::origin::{Origin, Reach};
+use crate::permits::Permits;
 use crate::route::Client;
 use crate::service::Service;
+use crate::threads::Threads;
 use crate::tls::Tls;
 use crate::{admin, janitor, open_images, prefetch, request_log, route};
 
@@ -69,7 +72,13 @@ async fn run(mut config: Config) -> Result<(), Error> {
     let adoption = if origin.glance().is_some() { Adoption::Allowed } else { Adoption::Refused };
     cache.bind_origin(origin.identity(), adoption)?;
     let service = session.map(Service::new);
-    let daemon = Daemon::new(cache, origin, service, config.serve_stale, config.auth_ttl, management);
+    let daemon = Arc::new(Daemon {
+        service,
+        serve_stale: config.serve_stale,
+        permits: Permits::new(config.auth_ttl),
+        management,
+        ..Daemon::new(cache, origin, Handle::current())
+    });
 
     let mut terminate = signals(SignalKind::terminate())?;
     let mut interrupt = signals(SignalKind::interrupt())?;
@@ -96,7 +105,7 @@ async fn run(mut config: Config) -> Result<(), Error> {
 
     let counted = daemon.cache.clone();
     tokio::task::spawn_blocking(move || compare_limit(&counted));
-    let connections = Connections::new(&config, tls, daemon.clone(), fills_stop, drain);
+    let connections = Connections::new(&config, tls, daemon.clone(), fills_stop, drain)?;
     tokio::select! {
         () = connections.accept(&listener) => {}
         _ = terminate.recv() => info!("SIGTERM: draining"),
@@ -212,6 +221,7 @@ struct Connections {
     draining: watch::Receiver<bool>,
     /// One permit for each connection.
     room: Arc<Semaphore>,
+    threads: Threads,
     graceful: GracefulShutdown,
     http: http1::Builder,
 }
@@ -223,12 +233,13 @@ impl Connections {
         daemon: Arc<Daemon>,
         fills_stop: watch::Receiver<bool>,
         draining: watch::Receiver<bool>,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(config.idle_timeout).max_buf_size(MAX_HEAD);
         let room = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
         let (handshake_timeout, graceful) = (config.idle_timeout, GracefulShutdown::new());
-        Connections { daemon, tls, handshake_timeout, fills_stop, draining, room, graceful, http }
+        let threads = Threads::start()?;
+        Ok(Connections { daemon, tls, handshake_timeout, fills_stop, draining, room, threads, graceful, http })
     }
 
     async fn accept(&self, listener: &TcpListener) {
@@ -260,11 +271,13 @@ impl Connections {
         });
         let (http, watcher) = (self.http.clone(), self.graceful.watcher());
         let Some(tls) = self.tls.clone() else {
-            tokio::spawn(ended(watcher.watch(http.serve_connection(TokioIo::new(stream), service)), address, permit));
+            self.threads.spawn(stream, move |stream| {
+                ended(watcher.watch(http.serve_connection(TokioIo::new(stream), service)), address, permit)
+            });
             return;
         };
         let (limit, mut draining) = (self.handshake_timeout, self.draining.clone());
-        tokio::spawn(async move {
+        self.threads.spawn(stream, move |stream| async move {
             let stream = tokio::select! {
                 shaken = tokio::time::timeout(limit, tls.accept(stream)) => match shaken {
                     Ok(Ok(stream)) => stream,
@@ -279,7 +292,8 @@ impl Connections {
     }
 
     async fn drain(self, timeout: Duration) {
-        if tokio::time::timeout(timeout, self.graceful.shutdown()).await.is_err() {
+        let Connections { graceful, threads: _threads, .. } = self;
+        if tokio::time::timeout(timeout, graceful.shutdown()).await.is_err() {
             warn!(?timeout, "some responses are still running and are cut off");
         }
     }
