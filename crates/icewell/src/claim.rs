@@ -19,9 +19,12 @@ use crate::{attrs, lock, publish};
 pub(crate) struct Claimed {
     /// Holds the fill lock for as long as it is open.
     pub(crate) bytes: File,
-    /// The inode of the sign in `incomplete/`, so that only ours is ever removed.
-    sign: (u32, u32, u64),
+    /// The inode of the sign in `incomplete/`, so that only ours is ever removed; none where a Glance's file stands there
+    /// and keeps other Glances off as well.
+    sign: Option<Inode>,
 }
+
+type Inode = (u32, u32, u64);
 
 /// Claims `id` for the caller.
 ///
@@ -32,9 +35,9 @@ pub(crate) fn claim(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<
     // Whoever removes abandoned fills holds the space lock from the look at the fill's lock to the removal.
     let _held = lock::space(folders)?;
     let bytes = File::from(lock_bytes(folders, id)?);
-    let claimed = check_not_cached(folders, id, now).and_then(|()| put_sign(folders, id, now)).and_then(|sign| {
+    let claimed = check_not_cached(folders, id, now).and_then(|()| put_sign(folders, id)).and_then(|sign| {
         // A Glance may have committed between the first look and the sign.
-        check_not_cached(folders, id, now).inspect_err(|_| drop(remove_sign(folders, id, sign))).map(|()| sign)
+        check_not_cached(folders, id, now).inspect_err(|_| drop(withdraw(folders, id, sign))).map(|()| sign)
     });
     match claimed {
         Ok(sign) => Ok(Claimed { bytes, sign }),
@@ -81,15 +84,30 @@ impl Claimed {
         Ok(())
     }
 
-    /// Takes the sign away. The lock goes with the bytes' file.
-    pub(crate) fn remove_sign(&self, folders: &Folders, id: &ImageId) -> Result<()> {
-        remove_sign(folders, id, self.sign)
+    /// Takes the sign away from a fill that gave no image. The lock goes with the bytes' file.
+    pub(crate) fn withdraw(&self, folders: &Folders, id: &ImageId) -> Result<()> {
+        withdraw(folders, id, self.sign)
+    }
+
+    /// Takes the sign away, or sets aside what a Glance has left in its place: the image is cached now, and nobody needs
+    /// another. A Glance that is about to commit it finds nothing to rename, which is no harm.
+    pub(crate) fn fulfil(&self, folders: &Folders, id: &ImageId, now: SystemTime) -> Result<()> {
+        let path = || folders.incomplete.path_of(id.as_str());
+        match (found(folders, id)?, entry::claim(folders, id)?) {
+            (Some(found), Claim::Ours) if Some(found.inode) == self.sign => {
+                folders.incomplete.unlink(OsStr::new(id.as_str())).context("remove", path).map(drop)
+            }
+            (_, Claim::Left | Claim::Ours) if self.sign.is_none() => {
+                publish::invalidate(folders, &folders.incomplete, id, "incomplete fetch", now)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Tells a Glance beside us that the fill is alive: its cleaner goes by the time of the sign.
     pub(crate) fn refresh_sign(&self, folders: &Folders, id: &ImageId, now: SystemTime) {
         if let Ok(Some((fd, stat))) = folders.incomplete.open_file(id.as_str())
-            && stat.inode == self.sign
+            && Some(stat.inode) == self.sign
         {
             sys::set_times(fd, sys::SetTime::Keep, sys::SetTime::To(now)).ok();
         }
@@ -135,9 +153,11 @@ fn check_not_cached(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<
     }
 }
 
-/// Puts our sign into `incomplete/`. The caller holds the fill lock, so a sign that is there already was left behind. A
-/// fill that somebody else left there is set aside: nobody has it open for writing, so nobody goes on with it.
-fn put_sign(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<(u32, u32, u64)> {
+/// Puts our sign into `incomplete/`. The caller holds the fill lock, so a sign that is there already was left behind.
+///
+/// What a Glance has written and closed stays, and stands for our sign: that Glance may be about to rename it into its
+/// place as an image, and would do so with whatever has the name by then, an empty sign of ours too.
+fn put_sign(folders: &Folders, id: &ImageId) -> Result<Option<Inode>> {
     let name = id.as_str();
     let path = || folders.incomplete.path_of(name);
     loop {
@@ -148,19 +168,19 @@ fn put_sign(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<(u32, u3
                     folders.incomplete.unlink(OsStr::new(name)).ok();
                     return Err(Error::io("mark", path(), error));
                 }
-                return Ok(sys::stat(&fd).context("look at", path)?.inode);
+                return Ok(Some(sys::stat(&fd).context("look at", path)?.inode));
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(Error::io("claim", path(), error)),
         }
         match entry::claim(folders, id)? {
             Claim::Written => return Err(Error::new(ErrorKind::InProgress, "fill", path())),
-            Claim::Left => publish::invalidate(folders, &folders.incomplete, id, "incomplete fetch", now)?,
+            Claim::Left => return Ok(None),
+            Claim::Ours if found(folders, id)?.is_some_and(|sign| sign.size > 0) => return Ok(None),
             // Made anew, not taken over: a Glance may still hold what it opened.
             Claim::Ours => drop(folders.incomplete.unlink(OsStr::new(name)).context("remove", path)?),
             Claim::Absent => {
-                let there = folders.incomplete.stat(OsStr::new(name)).context("look at", path)?;
-                if there.is_some_and(|stat| stat.kind != Kind::File) {
+                if found(folders, id)?.is_some_and(|stat| stat.kind != Kind::File) {
                     let error = Error::new(ErrorKind::Io, "claim", path());
                     return Err(error.with_detail("something that is not a regular file is in the way; remove it"));
                 }
@@ -169,11 +189,18 @@ fn put_sign(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<(u32, u3
     }
 }
 
-fn remove_sign(folders: &Folders, id: &ImageId, sign: (u32, u32, u64)) -> Result<()> {
+/// What has the name of the image's sign.
+fn found(folders: &Folders, id: &ImageId) -> Result<Option<sys::Stat>> {
     let path = || folders.incomplete.path_of(id.as_str());
-    let Some((fd, stat)) = folders.incomplete.open_file(id.as_str()).context("open", path)? else { return Ok(()) };
+    folders.incomplete.stat(OsStr::new(id.as_str())).context("look at", path)
+}
+
+/// Removes our sign, unless a Glance has written into it: then it is that one's to commit or to remove.
+fn withdraw(folders: &Folders, id: &ImageId, sign: Option<Inode>) -> Result<()> {
+    let ours = found(folders, id)?.is_some_and(|found| Some(found.inode) == sign && found.size == 0);
     // The tag, too: where ours was removed, its inode's number may be a Glance's fill by now.
-    if stat.inode == sign && attrs::Tagged::File(&fd).has(tag::CLAIM) {
+    if ours && entry::claim(folders, id)? == Claim::Ours {
+        let path = || folders.incomplete.path_of(id.as_str());
         folders.incomplete.unlink(OsStr::new(id.as_str())).context("remove", path)?;
     }
     Ok(())

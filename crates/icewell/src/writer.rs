@@ -438,7 +438,7 @@ impl Writer {
         self.claimed.check_named(&self.folders, &self.id)?;
         let committed = publish::commit(&self.folders, &self.id, &self.claimed.bytes, now)?;
         // The image is there. What follows tidies up; the next claim, clean or fetch would do it as well.
-        let tidied = self.claimed.remove_sign(&self.folders, &self.id);
+        let tidied = self.claimed.fulfil(&self.folders, &self.id, self.clock.now());
         if let Err(error) = tidied.and_then(|()| queue::remove(&self.folders, &self.id).map(drop)) {
             warn!(image_id = %self.id, %error, "the image is committed, but not all of its claim is gone");
         }
@@ -462,7 +462,7 @@ impl Writer {
             .check_named(&self.folders, &self.id)
             .and_then(|()| publish::invalidate(&self.folders, &self.folders.fills, &self.id, why, self.clock.now()))
             .unwrap_or_else(gone);
-        self.claimed.remove_sign(&self.folders, &self.id).unwrap_or_else(gone);
+        self.claimed.withdraw(&self.folders, &self.id).unwrap_or_else(gone);
     }
 
     /// Breaks the fill off so that a later one can [`resume`](Writer::resume) it: the bytes stay, made durable, and
@@ -480,7 +480,7 @@ impl Writer {
         }
         self.mark.reserved = self.mark.written;
         let marked = self.store_mark();
-        self.claimed.remove_sign(&self.folders, &self.id)?;
+        self.claimed.withdraw(&self.folders, &self.id)?;
         kept.and(marked)
     }
 
@@ -497,7 +497,7 @@ impl Writer {
         } else if self.claimed.check_named(&self.folders, &self.id).is_ok() {
             self.folders.fills.unlink(self.id.as_str().as_ref()).context("remove", || self.path())?;
         }
-        self.claimed.remove_sign(&self.folders, &self.id)
+        self.claimed.withdraw(&self.folders, &self.id)
     }
 
     fn path(&self) -> std::path::PathBuf {

@@ -68,6 +68,30 @@ fn its_leftover_is_in_progress_as_the_folder_says_and_taken_over_by_a_claim() {
     assert_eq!(fs::read(own.dir.join("invalid/x")).unwrap(), b"from Glance");
 }
 
+/// Between closing its file and renaming it, a Glance has nothing open: what it renames then must be what it wrote.
+#[test]
+fn what_it_is_about_to_commit_is_never_swapped_for_our_sign() {
+    let own = own();
+    let commit = || fs::rename(own.dir.join("incomplete/x"), own.dir.join("x")).unwrap();
+    fs::write(own.dir.join("incomplete/x"), b"its").unwrap();
+    let ours = begin(&own, "x", b"by", 5);
+    commit();
+    assert_eq!(fs::read(own.dir.join("x")).unwrap(), b"its");
+    drop(ours);
+    fs::remove_file(own.dir.join("x")).unwrap();
+
+    // It came upon our sign, and has written into it.
+    let ours = begin(&own, "y", b"by", 5);
+    fs::OpenOptions::new().write(true).open(own.dir.join("incomplete/y")).unwrap().write_all(b"its").unwrap();
+    drop(ours);
+    let mut again = begin(&own, "y", b"by", 5);
+    assert_eq!(fs::read(own.dir.join("incomplete/y")).unwrap(), b"its");
+    again.write(b"tes").unwrap();
+    again.commit().unwrap();
+    assert_eq!(bytes(&own, "y").unwrap(), b"bytes");
+    assert!(!own.dir.join("incomplete/y").exists() && !own.is_being_cached(&id("y")).unwrap());
+}
+
 #[test]
 fn a_file_under_its_final_name_that_is_still_written_is_not_served() {
     let own = own();
