@@ -49,7 +49,7 @@ fn regression_resumed_under_a_lower_limit() {
     check(&[Fill(0, 16), Suspend(3, 23, 23), Limit(20), Resume(3, 0)]);
 }
 
-/// A leftover in `incomplete/` is set aside by a claim that is given back at once.
+/// A leftover in `incomplete/` stays for a claim that is given back at once.
 #[test]
 fn regression_leftover_and_a_claim_given_back() {
     check(&[Leave(0, 7), Queue(0), Claim(0), Queue(0)]);

@@ -194,9 +194,6 @@ impl Harness {
             self.model.fills.remove(&image);
             return None;
         }
-        if let Some(left) = self.model.leftovers.remove(&image) {
-            self.model.invalid.insert(image, left);
-        }
         Some(claimed.unwrap())
     }
 
@@ -218,7 +215,7 @@ impl Harness {
         }
         self.model.fills.remove(&image);
         let mut whole = content(image, reserved);
-        self.evicted(image, reserved);
+        self.evicted(reserved);
         if let Ending::Suspend(some) = ending {
             whole.truncate(some as usize);
             writer.write(&whole).unwrap();
@@ -242,6 +239,9 @@ impl Harness {
             if let Some(stranger) = self.model.images.remove(&image) {
                 self.model.invalid.insert(image, stranger.bytes);
             }
+            if let Some(left) = self.model.leftovers.remove(&image) {
+                self.model.invalid.insert(image, left);
+            }
             let used = self.now;
             let file = File { bytes: whole, committed_as: Some(image), hits: 0, pinned: false, used, intact: true };
             self.model.images.insert(image, file);
@@ -250,17 +250,14 @@ impl Harness {
     }
 
     /// Takes from the model what a reservation removed: classes in their order, images by age; and no more than needed.
-    fn evicted(&mut self, filling: usize, reserved: u64) {
+    fn evicted(&mut self, reserved: u64) {
         let model = &mut self.model;
         let fits = |model: &Model| model.used() + reserved <= model.limit;
         for (folder, class) in [("incomplete/.icewell", 0), ("incomplete", 1), ("invalid", 2)] {
             for image in 0..IMAGES {
                 let gone = !self.dir.path().join(folder).join(name(image).as_str()).exists();
                 let files = [&mut model.fills, &mut model.leftovers, &mut model.invalid];
-                if gone
-                    && (class != 1 || image != filling)
-                    && files.into_iter().nth(class).unwrap().remove(&image).is_some()
-                {
+                if gone && files.into_iter().nth(class).unwrap().remove(&image).is_some() {
                     assert!(class < 2 || model.fills.is_empty() && model.leftovers.values().all(Vec::is_empty));
                 }
             }
