@@ -123,6 +123,15 @@ def test_who_may_not_gets_glances_answer(front, hot, user, way):
         assert head.headers["Content-Length"] == str(SIZE)
 
 
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "text/plain"])
+def test_a_refusal_has_the_form_that_its_caller_wants(front, hot, accept):
+    for way in (None, "bytes=0-0"):
+        how = {"range": way, "headers": {"Accept": accept}, "user": "red-reader"}
+        direct, through = (api.file(hot, **how) for api in (front.glance.api, front.api))
+        assert (through.status, through.body) == (direct.status, direct.body)
+        assert through.headers["Content-Type"] == direct.headers["Content-Type"]
+
+
 @pytest.mark.parametrize("token", [None, "", "garbage", "a,b"])
 def test_no_token_no_byte(front, hot, token):
     for way in (None, "bytes=0-0"):

@@ -22,14 +22,19 @@ def front(bed, glance, tmp_path_factory):
     front.stop()
 
 
+def client(bed, *command, user="red-member"):
+    """A client of the venv, run to its end as a user, at the Glance that the catalogue names."""
+    program = pathlib.Path(sys.executable).parent / command[0]
+    environ = {"PATH": os.environ["PATH"]} | bed.keystone.environ(user)
+    return subprocess.run([program, *command[1:]], env=environ, capture_output=True, text=True)
+
+
 @pytest.fixture
 def run(bed, front):
-    """Runs a client of the venv as a user, against the front."""
+    """Runs a client as a user, against the front."""
 
     def run(*command, user="red-member"):
-        programs = pathlib.Path(sys.executable).parent
-        environ = {"PATH": os.environ["PATH"]} | bed.keystone.environ(user)
-        done = subprocess.run([programs / command[0], *command[1:]], env=environ, capture_output=True, text=True)
+        done = client(bed, *command, user=user)
         assert done.returncode == 0, done
         return done.stdout
 

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+use http::header::{ACCEPT, HeaderMap};
 use icewell::{Digest, ImageId};
 use sha2::{Digest as _, Sha256};
 
@@ -121,7 +122,9 @@ impl Permits {
 }
 
 fn hash(caller: &HeaderMap) -> CallerHash {
-    let mut fields: Vec<_> = caller.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    // How he likes a refusal to look tells nothing of him.
+    let who = caller.iter().filter(|(name, _)| *name != ACCEPT);
+    let mut fields: Vec<_> = who.map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     fields.sort_unstable();
     let mut hash = Sha256::new();
     for (name, value) in fields {
@@ -150,6 +153,7 @@ mod tests {
         let red = caller(&[("x-auth-token", "red"), ("x-a", "b")]);
         permits.remember(&red, &one);
         assert!(permits.remembers(&caller(&[("x-a", "b"), ("x-auth-token", "red")]), &one));
+        assert!(permits.remembers(&caller(&[("x-auth-token", "red"), ("accept", "*/*"), ("x-a", "b")]), &one));
         assert!(!permits.remembers(&red, &other));
         for stranger in
             [caller(&[]), caller(&[("x-auth-token", "blue")]), caller(&[("x-auth-token", "redx-a"), ("b", "")])]

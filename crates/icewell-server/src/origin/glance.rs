@@ -1,6 +1,6 @@
 //! A Glance API as the origin: its paths, and what it says of an image.
 
-use ::http::header::{HeaderMap, HeaderName, RANGE};
+use ::http::header::{ACCEPT, HeaderMap, HeaderName, RANGE};
 use ::http::{HeaderValue, Method, StatusCode};
 use futures_util::TryStreamExt;
 use icewell::{Digest, ImageId};
@@ -139,7 +139,7 @@ fn is_plain(id: &ImageId) -> bool {
 }
 
 /// The fields that tell who a caller is, or may: for Keystone's token, and for the contexts that a Glance without Keystone
-/// takes from the request itself.
+/// takes from the request itself. And `Accept`, so that a refusal has the form that this caller would have got.
 pub(crate) fn caller_fields(client: &HeaderMap) -> HeaderMap {
     let mut fields = HeaderMap::new();
     for (name, value) in client {
@@ -147,6 +147,8 @@ pub(crate) fn caller_fields(client: &HeaderMap) -> HeaderMap {
             let mut value = value.clone();
             value.set_sensitive(true);
             fields.append(name.clone(), value);
+        } else if name == ACCEPT {
+            fields.append(name.clone(), value.clone());
         }
     }
     fields
@@ -200,11 +202,12 @@ mod tests {
     #[test]
     fn who_asks_is_told_from_how() {
         let mut client = HeaderMap::new();
-        for name in ["x-auth-token", "x-roles", "authorization", "x-forwarded-for", "user-agent", "range"] {
+        for name in ["x-auth-token", "x-roles", "authorization", "x-forwarded-for", "user-agent", "range", "accept"] {
             client.insert(HeaderName::try_from(name).unwrap(), HeaderValue::from_static("v"));
         }
         let caller = caller_fields(&client);
-        assert_eq!(caller.len(), 3);
-        assert!(!format!("{caller:?}").contains("\"v\""), "never in a log");
+        assert_eq!(caller.len(), 4);
+        assert_eq!(caller.keys().filter(|name| tells_who(name)).count(), 3);
+        assert!(caller.iter().all(|(name, value)| value.is_sensitive() || name == ACCEPT), "never in a log");
     }
 }
