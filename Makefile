@@ -38,7 +38,8 @@ test-python: ## the Python package, and the driver inside a real Glance
 
 test-glance: ## the daemon in front of a real Keystone and Glance
 	scripts/glance-bed.sh
-	$(CARGO) build
+	# With what the tests of the crates were built with, so that nothing is built twice.
+	$(CARGO) build --workspace
 	$(GLANCE_TESTS) --ignore-glob='*/test_facts_*' tests/glance
 
 glance-facts: ## measure again what tests/glance/FACTS.md says of Glance itself

@@ -323,12 +323,19 @@ def test_the_service_goes_on_where_the_clients_token_has_ended(bed, strict, star
 def test_what_broke_off_is_gone_on_with_after_a_restart(bed, glance, start, tmp_path):
     image_id = glance.api.image(DATA)["id"]
     front, cut = None, threading.Event()
+
+    def stop():
+        bytes_so_far = front.dir / "incomplete/.icewell" / image_id
+        wait_for("the first bytes", lambda: bytes_so_far.stat().st_size > 0)
+        front.stop()
+        cut.set()
+
     # In the middle the daemon is stopped; its client has gone with it.
-    wire = Cutter(glance, 1_000_000, lambda: (cut.set(), front.stop()))
+    wire = Cutter(glance, 1_000_000, stop)
     front = start(glance, {}, "--drain-timeout", "0", origin=wire.url)
     with pytest.raises(Exception):
         front.api.file(image_id, user="red-member")
-    assert cut.is_set()
+    assert cut.wait(PATIENCE)
     (left,) = json.loads(icewell(tmp_path, "ls", "--incomplete", "--json").stdout)
     assert left["image_id"] == image_id and 0 < left["written"] < len(DATA)
     again = start(glance, bed.keystone.environ(SERVICE), origin=wire.url)
