@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use futures_util::TryStreamExt;
-use http::header::{ACCEPT, AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
+use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use http::uri::Authority;
 use http::{Response, StatusCode};
 use sha2::{Digest, Sha256};
@@ -104,17 +104,12 @@ pub(crate) async fn may_by_glance(
     daemon: &Daemon,
     glance: &Glance,
     caller: &HeaderMap,
-    mut asking: HeaderMap,
-    headers: &HeaderMap,
+    asking: HeaderMap,
+    form: Form,
 ) -> Result<bool, Box<Response<Body>>> {
     if daemon.permits.lets_manage(caller) {
         return Ok(true);
     }
-    // So that its refusal has the form that this client would have got.
-    if let Some(accept) = headers.get(ACCEPT) {
-        asking.insert(ACCEPT, accept.clone());
-    }
-    let form = Form::of(headers);
     let mut answer = glance.ask_for_cache(asking).await.map_err(|no_answer| no_glance(form, no_answer))?;
     let may = match answer.status {
         StatusCode::OK => true,
