@@ -95,6 +95,18 @@ def test_an_expired_token_has_no_role_though_glance_takes_it_from_a_service(bed,
     assert front.api.get("/v2/cache", token=expired, headers=service).status == 401
 
 
+def test_a_token_for_some_requests_only_has_no_role(bed, tmp_path):
+    """Keystone tells of access rules only to who heeds them."""
+    glance = bed.glance("ruled", config={"keystone_authtoken": {"service_type": "image"}})
+    rules = [{"service": "image", "method": "GET", "path": "/v2/cache"}]
+    token = bed.keystone.log_in_with(bed.keystone.application_credential(MAY, access_rules=rules))
+    assert glance.api.get("/v2/cache", token=token).status == 403
+    with running(bed, glance, tmp_path, "--auth-ttl", "0") as front:
+        assert front.api.get("/v2/cache", user=MAY).status == 200
+        for method in ("GET", "DELETE"):
+            assert front.api.request(method, "/v2/cache", token=token).status == 401
+
+
 def test_a_yes_is_remembered_for_a_while_and_a_no_is_not(bed, glance, tmp_path):
     with running(bed, glance, tmp_path, "--auth-ttl", "60") as front:
         before = questions(glance)
