@@ -48,6 +48,10 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "FILE", env = "ICEWELL_ADMIN_TOKEN_FILE", hide_env_values = true)]
     pub(crate) admin_token_file: Option<PathBuf>,
 
+    /// In front of a Glance, let whoever has this role of Keystone's manage the cache by HTTP; needs credentials to ask with
+    #[arg(long, value_name = "ROLE", env = "ICEWELL_ADMIN_ROLE", hide_env_values = true)]
+    pub(crate) admin_role: Option<String>,
+
     /// Keep everything in the cache directory within this [default: the limit kept on it, else 10GiB]
     #[arg(long, value_name = "SIZE", env = "ICEWELL_MAX_SIZE", hide_env_values = true)]
     pub(crate) max_size: Option<Size>,
@@ -140,6 +144,7 @@ impl Settings {
             tls_key: self.tls_key.or(file.tls_key),
             admin: self.admin.or(file.admin),
             admin_token_file: self.admin_token_file.or(file.admin_token_file),
+            admin_role: self.admin_role.or(file.admin_role),
             max_size: self.max_size.or(file.max_size),
             count: self.count.or(file.count),
             stall_time: self.stall_time.or(file.stall_time),
@@ -167,6 +172,7 @@ impl Settings {
         set(&mut config.tls_key, self.tls_key.map(Some));
         set(&mut config.admin, self.admin.map(|Admin(address)| address));
         set(&mut config.admin_token_file, self.admin_token_file.map(Some));
+        set(&mut config.admin_role, self.admin_role.map(Some));
         set(&mut config.max_size, self.max_size.map(|Size(bytes)| Some(bytes)));
         set(&mut config.count, self.count.map(|count| Some(count.into())));
         set(&mut config.stall_time, self.stall_time.map(|Span(time)| time));
@@ -284,7 +290,7 @@ mod tests {
     #[test]
     fn options_and_file_mean_the_same() {
         let file = toml::from_str(
-            "listen = '[::1]:1'\nadmin = '127.0.0.1:2'\nadmin_token_file = '/t'\nmax_size = '30MB'\ncount = 'allocated'\nstall_time = 60\n\
+            "listen = '[::1]:1'\nadmin = '127.0.0.1:2'\nadmin_token_file = '/t'\nadmin_role = 'r'\nmax_size = '30MB'\ncount = 'allocated'\nstall_time = 60\n\
              serve_stale = true\nmax_connections = 3\nidle_timeout = '4s'\ndrain_timeout = '5s'\norigin_timeout = '6s'\n\
              origin_ca = '/ca.pem'\ntls_cert = '/cert.pem'\ntls_key = '/key.pem'\n",
         )
@@ -293,6 +299,7 @@ mod tests {
             "--listen=[::1]:1",
             "--admin=127.0.0.1:2",
             "--admin-token-file=/t",
+            "--admin-role=r",
             "--max-size=30MB",
             "--count=allocated",
             "--stall-time=1m",
@@ -309,6 +316,7 @@ mod tests {
             assert_eq!(config.listen, "[::1]:1".parse().unwrap());
             assert_eq!(config.admin, Some("127.0.0.1:2".parse().unwrap()));
             assert_eq!(config.admin_token_file, Some("/t".into()));
+            assert_eq!(config.admin_role.as_deref(), Some("r"));
             assert_eq!((config.max_size, config.count), (Some(30_000_000), Some(Count::Allocated)));
             assert_eq!(config.stall_time, Duration::from_secs(60));
             assert!(config.serve_stale);

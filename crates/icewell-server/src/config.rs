@@ -26,6 +26,9 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// A file whose first line is the token of those who may manage the cache by HTTP; none for no such token.
     pub admin_token_file: Option<PathBuf>,
+    /// A role of Keystone's whose bearers may manage the cache in front of a Glance; none for no such role. Needs
+    /// `credentials`.
+    pub admin_role: Option<String>,
     /// The limit in bytes, kept on the directory for other processes; none leaves the one that is kept there.
     pub max_size: Option<u64>,
     /// What the limit counts; none leaves what is kept.
@@ -88,6 +91,7 @@ impl Config {
             tls_key: None,
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 9293))),
             admin_token_file: None,
+            admin_role: None,
             max_size: None,
             count: None,
             stall_time: DEFAULT_STALL_TIME,

@@ -2,7 +2,7 @@
 //!
 //! In the order in which Glance looks at a request:
 //!
-//! 1. Who asks: nobody is 401, as Glance says it ([`who`]).
+//! 1. Who asks: nobody is 401, as Glance says it ([`who`], [`role`]).
 //! 2. A wrong verb and a body where none belongs are told to anybody.
 //! 3. So is that there is no such image, for what names one.
 //! 4. Only then, who may: else 403.
@@ -13,6 +13,7 @@
 mod act;
 mod asked;
 mod reply;
+mod role;
 mod who;
 
 use std::net::SocketAddr;
@@ -31,6 +32,7 @@ use crate::origin::{Description, Glance, caller_fields};
 use asked::Old;
 pub(crate) use asked::{Asked, Operation, asked};
 use reply::Form;
+pub(crate) use role::AdminRole;
 pub(crate) use who::AdminToken;
 
 /// Where the header says what `DELETE /v2/cache` clears.
@@ -43,13 +45,15 @@ const TOKENS: [&str; 2] = ["x-auth-token", "x-storage-token"];
 pub(crate) struct Management {
     /// Whoever has it may do everything.
     pub(crate) token: Option<AdminToken>,
+    /// Whoever has it in front of a Glance may, too.
+    pub(crate) role: Option<AdminRole>,
     /// How long a fill stands still before a clean removes it.
     pub(crate) stall_time: Duration,
 }
 
 impl Default for Management {
     fn default() -> Self {
-        Management { token: None, stall_time: DEFAULT_STALL_TIME }
+        Management { token: None, role: None, stall_time: DEFAULT_STALL_TIME }
     }
 }
 
@@ -141,7 +145,9 @@ impl<'a> Request<'a> {
     async fn may(&self) -> Result<bool, Box<Response<Body>>> {
         match self.daemon.origin.glance() {
             Some(glance) if !self.trusted => {
-                who::may_by_glance(self.daemon, glance, &self.caller, self.asking(), &self.parts.headers).await
+                let asking = self.asking();
+                Ok(who::may_by_glance(self.daemon, glance, &self.caller, asking.clone(), self.form).await?
+                    || role::may_by_role(self.daemon, glance, &self.caller, asking, self.form).await?)
             }
             _ => Ok(self.trusted),
         }

@@ -1,7 +1,7 @@
 //! Who may have an image of a Glance: as Glance itself says, to that caller's own credentials, a moment ago at most.
 //!
-//! Only a yes is remembered, for each caller and image apart, and the caller only as a hash. Who may manage the cache is
-//! remembered likewise.
+//! Only a yes is remembered, for each caller and image apart, and the caller only as a hash. Who may manage the cache, by
+//! Glance's word or by Keystone's, is remembered likewise.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -47,7 +47,7 @@ impl Permits {
         self.keep(caller, Some(id.clone()));
     }
 
-    /// Remembers that Glance has just let this caller manage a cache.
+    /// Remembers that this caller may manage the cache: Glance, or Keystone, has just said so.
     pub(crate) fn remember_manager(&self, caller: &HeaderMap) {
         self.keep(caller, None);
     }
@@ -70,7 +70,7 @@ impl Permits {
         self.knows(caller, Some(id.clone()))
     }
 
-    /// Whether Glance let this caller manage a cache, a moment ago.
+    /// Whether it was said a moment ago that this caller may manage the cache.
     pub(crate) fn lets_manage(&self, caller: &HeaderMap) -> bool {
         self.knows(caller, None)
     }

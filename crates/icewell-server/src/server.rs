@@ -24,7 +24,7 @@ use crate::config::{Config, Ready};
 use crate::daemon::{Daemon, blocking};
 use crate::error::Error;
 use crate::keystone::Session;
-use crate::manage::{AdminToken, Management};
+use crate::manage::{AdminRole, AdminToken, Management};
 use crate::origin::{Origin, Reach};
 use crate::permits::Permits;
 use crate::route::Client;
@@ -58,10 +58,12 @@ pub fn serve(config: Config) -> Result<(), Error> {
 async fn run(mut config: Config) -> Result<(), Error> {
     let on_ready = config.on_ready.take();
     let token = config.admin_token_file.as_deref().map(AdminToken::read).transpose()?;
-    let management = Management { token, stall_time: config.stall_time };
     let ca = config.origin_ca.clone().or_else(|| config.credentials.as_ref()?.ca().map(Into::into));
     let origin = Origin::parse(&config.origin, &Reach { timeout: config.origin_timeout, ca })?;
     let credentials = config.credentials.take().filter(|_| origin.glance().is_some());
+    let role =
+        config.admin_role.as_deref().map(|name| AdminRole::new(name, &origin, credentials.as_ref())).transpose()?;
+    let management = Management { token, role, stall_time: config.stall_time };
     let session = credentials.map(|credentials| Session::new(credentials, config.origin_timeout)).transpose()?;
     let tls = Tls::of(&config)?;
     let cache = open(&config, &origin)?;

@@ -1,13 +1,13 @@
-//! The daemon's own self, at a Glance: for what no client waits for.
+//! The daemon's own self, at a Glance: for what no client waits for; and at Keystone, whose a client's token is.
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use icewell::ImageId;
 
 use crate::error::{Error, chain};
-use crate::keystone::{Session, Token};
+use crate::keystone::{Session, Subject, Token};
 use crate::origin::{Answer, Ask, Glance, NoAnswer};
 
-/// Who asks a Glance with a token of its own.
+/// Who asks a Glance, or Keystone, with a token of its own.
 #[derive(Debug)]
 pub(crate) struct Service(Session);
 
@@ -36,6 +36,22 @@ impl Service {
     pub(crate) async fn is_gone(&self, glance: &Glance, id: &ImageId) -> Result<bool, NoAnswer> {
         let (token, answer) = self.ask_as(glance, Glance::ask_for_description(id)).await?;
         Ok(token.admin && answer.status == StatusCode::NOT_FOUND)
+    }
+
+    /// Asks Keystone whose token `subject` is; once more with a new token of our own where it does not take the one at
+    /// hand.
+    pub(crate) async fn ask_about(&self, subject: &HeaderValue) -> Result<Subject, NoAnswer> {
+        let token = self.token().await?;
+        if let Some(told) = self.0.ask_about(&token, subject).await? {
+            return Ok(told);
+        }
+        self.0.forget(&token).await;
+        let token = self.token().await?;
+        let refused = || NoAnswer {
+            status: StatusCode::BAD_GATEWAY,
+            reason: "it refuses the token that it has just given to the daemon (401)".into(),
+        };
+        self.0.ask_about(&token, subject).await?.ok_or_else(refused)
     }
 
     async fn ask_as(&self, glance: &Glance, ask: Ask) -> Result<(Token, Answer), NoAnswer> {

@@ -54,3 +54,27 @@ fn an_origin_that_makes_no_sense_is_wrong_usage() {
     let env = TestEnv::new();
     env.run(&["serve", "--origin", "gopher://example.org/"]).exits(2);
 }
+
+#[test]
+fn a_role_needs_a_glance_and_credentials_to_ask_keystone_with() {
+    let env = TestEnv::new();
+    let glance = "glance+http://127.0.0.1:9";
+    let with_role = ["serve", "--origin", glance, "--admin-role", "member"];
+    env.run(&with_role).exits(2).tells("--admin-role without credentials").tells("OS_AUTH_URL");
+    // A token as it is knows of no Keystone, and a user without a password is nobody.
+    for variables in [vec![("OS_TOKEN", "t")], vec![("OS_AUTH_URL", "http://127.0.0.1:9"), ("OS_USERNAME", "u")]] {
+        let mut command = env.command(&with_role);
+        command.envs(variables);
+        run(command, b"").exits(2).tells("--admin-role without credentials");
+    }
+    let folder = env.path("images");
+    std::fs::create_dir(&folder).unwrap();
+    let folder = folder.to_str().unwrap();
+    env.run(&["serve", "--origin", folder, "--admin-role", "member"]).exits(2).tells("--admin-token-file");
+    env.run(&["serve", "--origin", glance, "--admin-role", " "]).exits(2).tells("it names no role");
+    env.file("icewell.toml", format!("origin = '{glance}'\nadmin_role = 'member'"));
+    env.run(&["serve", "--config", "icewell.toml"]).exits(2).tells("--admin-role without credentials");
+    let mut command = env.command(&["serve", "--origin", glance]);
+    command.env("ICEWELL_ADMIN_ROLE", "member");
+    run(command, b"").exits(2).tells("--admin-role without credentials");
+}

@@ -119,6 +119,11 @@ impl Credentials {
         self.ca.as_deref()
     }
 
+    /// Whether they say where a Keystone is.
+    pub(crate) fn are_for_keystone(&self) -> bool {
+        matches!(self.login, Login::Keystone(_))
+    }
+
     /// Who it is, for people.
     pub(crate) fn who(&self) -> &str {
         match &self.login {

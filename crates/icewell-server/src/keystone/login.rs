@@ -11,14 +11,14 @@ use serde::Deserialize;
 use super::Credentials;
 use super::credentials::{Login, Request};
 use crate::error::Error;
-use crate::origin::{Client, Reach};
+use crate::origin::{Answer, Client, Reach};
 
 /// The longest answer of Keystone that is read: a token without the list of services is a few kilobytes.
 const MAX_ANSWER: usize = 1 << 20;
 /// The role that Glance's `context_is_admin` asks for.
 const ADMIN: &str = "admin";
 
-const SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
+pub(super) const SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
 
 /// A token, and what Keystone says of it. Cannot be printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -51,8 +51,8 @@ impl Token {
 /// Whoever logs in: the credentials, and the way to their Keystone.
 #[derive(Debug)]
 pub(super) struct Desk {
-    credentials: Credentials,
-    client: Client,
+    pub(super) credentials: Credentials,
+    pub(super) client: Client,
 }
 
 impl Desk {
@@ -77,15 +77,21 @@ impl Desk {
         // Redirects are not followed: one would send the secret to whoever it names.
         let answer = self.client.post(&request.url, &headers, request.body.clone()).await;
         let mut answer = answer.map_err(|no_answer| unreachable(no_answer.reason))?;
-        let mut text = Vec::new();
-        while let Some(piece) = answer.body.try_next().await.map_err(|error| unreachable(error.to_string()))? {
-            if text.len() + piece.len() > MAX_ANSWER {
-                return Err(Error::new(format!("the answer at {} is too long for a token", place(request))));
-            }
-            text.extend_from_slice(&piece);
-        }
+        let text = text_of(&mut answer).await.map_err(unreachable)?;
         read(request, answer.status, &answer.headers, &text)
     }
+}
+
+/// All of an answer of Keystone's, or why there is no more of it.
+pub(super) async fn text_of(answer: &mut Answer) -> Result<Vec<u8>, String> {
+    let mut text = Vec::new();
+    while let Some(piece) = answer.body.try_next().await.map_err(|error| error.to_string())? {
+        if text.len() + piece.len() > MAX_ANSWER {
+            return Err("what comes is too long for a token".into());
+        }
+        text.extend_from_slice(&piece);
+    }
+    Ok(text)
 }
 
 /// Keystone's address without the question.
@@ -94,14 +100,14 @@ fn place(request: &Request) -> String {
     url.split('?').next().unwrap_or(&url).to_owned()
 }
 
-/// What Keystone answers to a login.
+/// What Keystone answers to a login, and to who asks about a token.
 #[derive(Deserialize)]
-struct Given {
-    token: Facts,
+pub(super) struct Given {
+    pub(super) token: Facts,
 }
 
 #[derive(Deserialize)]
-struct Facts {
+pub(super) struct Facts {
     issued_at: Option<String>,
     expires_at: Option<String>,
     #[serde(default)]
@@ -163,10 +169,22 @@ fn read(request: &Request, status: StatusCode, headers: &HeaderMap, text: &[u8])
 impl Facts {
     /// Both ends are told by Keystone's clock, so ours may be wrong.
     fn life(&self) -> Option<Duration> {
-        let time = |text: &Option<String>| -> Option<SystemTime> { humantime::parse_rfc3339(text.as_deref()?).ok() };
-        let (issued, expires) = (time(&self.issued_at)?, time(&self.expires_at)?);
-        Some(expires.duration_since(issued).unwrap_or_default())
+        let issued = time(self.issued_at.as_deref())?;
+        Some(self.end()?.duration_since(issued).unwrap_or_default())
     }
+
+    /// When the token runs out.
+    pub(super) fn end(&self) -> Option<SystemTime> {
+        time(self.expires_at.as_deref())
+    }
+
+    pub(super) fn role_names(self) -> Vec<String> {
+        self.roles.into_iter().map(|role| role.name).collect()
+    }
+}
+
+fn time(text: Option<&str>) -> Option<SystemTime> {
+    humantime::parse_rfc3339(text?).ok()
 }
 
 #[cfg(test)]

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::login::Desk;
-use super::{Credentials, Token};
+use super::{Credentials, Subject, Token};
 use crate::error::{Error, chain};
+use crate::origin::NoAnswer;
 
 /// How long before its end a token is renewed: a request that has it must arrive in time.
 const MARGIN: Duration = Duration::from_secs(120);
@@ -49,6 +51,15 @@ impl Session {
             Err(error) => debug!(who = %self.desk.who(), error = chain(error), "cannot log in at Keystone"),
         }
         held.take(got, Instant::now())
+    }
+
+    /// Asks Keystone whose token `subject` is, in the name of `own`; none where it does not take that.
+    ///
+    /// # Errors
+    ///
+    /// Keystone does not say.
+    pub(crate) async fn ask_about(&self, own: &Token, subject: &HeaderValue) -> Result<Option<Subject>, NoAnswer> {
+        self.desk.ask_about(own, subject).await
     }
 
     /// A service refused this token: it is not used again.

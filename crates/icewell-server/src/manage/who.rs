@@ -105,12 +105,11 @@ pub(crate) async fn may_by_glance(
     glance: &Glance,
     caller: &HeaderMap,
     asking: HeaderMap,
-    headers: &HeaderMap,
+    form: Form,
 ) -> Result<bool, Box<Response<Body>>> {
     if daemon.permits.lets_manage(caller) {
         return Ok(true);
     }
-    let form = Form::of(headers);
     let mut answer = glance.ask_for_cache(asking).await.map_err(|no_answer| no_glance(form, no_answer))?;
     let may = match answer.status {
         StatusCode::OK => true,
