@@ -61,11 +61,13 @@ fn a_role_needs_a_glance_and_credentials_to_ask_keystone_with() {
     let glance = "glance+http://127.0.0.1:9";
     let with_role = ["serve", "--origin", glance, "--admin-role", "member"];
     env.run(&with_role).exits(2).tells("--admin-role without credentials").tells("OS_AUTH_URL");
-    // A token as it is knows of no Keystone, and a user without a password is nobody.
+    // A token as it is knows of no Keystone, and a user without a password is nobody, of which the log tells first.
     for variables in [vec![("OS_TOKEN", "t")], vec![("OS_AUTH_URL", "http://127.0.0.1:9"), ("OS_USERNAME", "u")]] {
         let mut command = env.command(&with_role);
         command.envs(variables);
-        run(command, b"").exits(2).tells("--admin-role without credentials");
+        let ran = run(command, b"").exits(2);
+        let told = ran.stderr.lines().last().unwrap();
+        assert!(told.starts_with("icewell: cannot use --admin-role without credentials"), "{ran:?}");
     }
     let folder = env.path("images");
     std::fs::create_dir(&folder).unwrap();
