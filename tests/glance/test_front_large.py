@@ -32,9 +32,9 @@ def large(tmp_path_factory):
     return path, digest.hexdigest()
 
 
-def curl(front, *arguments, user="red-member"):
+def curl(front, *arguments, user="red-member", check=True):
     token = f"X-Auth-Token: {front.api.keystone.token(user)}"
-    return subprocess.run(["curl", "-sS", "-v", "-H", token, *arguments], check=True, capture_output=True, text=True)
+    return subprocess.run(["curl", "-sS", "-v", "-H", token, *arguments], check=check, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("expect", ["Expect: 100-continue", "Expect:"])
@@ -61,5 +61,9 @@ def test_who_may_not_upload_is_told_so(front, large):
     image_id = front.api.create()["id"]
     url = f"{front.api.url}/v2/images/{image_id}/file"
     fields = ["-H", "Content-Type: text/plain", "-H", "Expect: 100-continue"]
-    said = curl(front, *fields, "--upload-file", large[0], url).stderr
+    # Where Glance takes more than a second, the upload begins; then its end may reach curl before the refusal does.
+    for _ in range(5):
+        said = curl(front, *fields, "--upload-file", large[0], url, check=False).stderr
+        if "HTTP/1.1 415" in said:
+            break
     assert "HTTP/1.1 415" in said
