@@ -15,6 +15,9 @@ packages=(
     python3
     python3-venv    # where Glance is installed for the tests of the driver
     man-db          # reads our man pages
+    prometheus      # scrapes our metrics; promtool checks them, and the alerts
+    chromium        # opens the page of the admin listener
+    chromium-driver # and does there what an operator does
     grub-rescue-pc  # real bootable images
     ipxe
     "debian-installer-$debian-netboot-amd64"

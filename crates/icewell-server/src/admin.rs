@@ -6,20 +6,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::warn;
 
 use crate::body::text;
 use crate::daemon::{Body, Daemon, blocking};
-use crate::error::Error;
+use crate::error::{Error, chain};
 use crate::pass::{failure, without_body};
-use crate::{manage, request_log};
+use crate::status::Status;
+use crate::{image_list, manage, request_log};
 
 /// The most bytes of a request's head: about this much.
 const MAX_HEAD: usize = 16 << 10;
@@ -56,7 +59,10 @@ pub(crate) fn start(
                                 manage::answer_admin(&daemon, address, &mut request, asked, &fills_stop).await;
                             request_log::log(&daemon, client, started, request, managed.into()).map(Body::new)
                         }
-                        None => answer(&daemon, draining, &request).await,
+                        None => {
+                            let (mut request, _) = request.into_parts();
+                            answer(&daemon, address, draining, &mut request).await
+                        }
                     })
                 }
             });
@@ -68,17 +74,36 @@ pub(crate) fn start(
     Ok(address)
 }
 
-async fn answer<B>(daemon: &Arc<Daemon>, draining: bool, request: &Request<B>) -> Response<Body> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+async fn answer(daemon: &Arc<Daemon>, address: SocketAddr, draining: bool, request: &mut Parts) -> Response<Body> {
+    if !matches!(request.method, Method::GET | Method::HEAD) {
         return failure(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
     }
-    let response = match request.uri().path() {
+    let path = request.uri.path().to_owned();
+    let response = match path.as_str() {
         "/healthz" => Response::new(text("ok\n")),
         "/readyz" => readiness(daemon, draining).await,
         "/metrics" => metrics(daemon).await,
-        _ => failure(StatusCode::NOT_FOUND, "here are /healthz, /readyz, /metrics and /v2/cache"),
+        // These name images, as the list of what is cached does.
+        "/v1/status" | "/v1/images" => match manage::refusal(daemon, address, request) {
+            Some(refusal) => refusal,
+            None if path == "/v1/status" => as_json(Status::of(daemon, draining).await),
+            None => match image_list::Wanted::parse(request.uri.query()) {
+                Ok(wanted) => as_json(image_list::list(daemon, wanted).await),
+                Err(why) => failure(StatusCode::BAD_REQUEST, &why),
+            },
+        },
+        _ => {
+            failure(StatusCode::NOT_FOUND, "here are /healthz, /readyz, /metrics, /v1/status, /v1/images and /v2/cache")
+        }
     };
-    if request.method() == Method::HEAD { without_body(response) } else { response }
+    if request.method == Method::HEAD { without_body(response) } else { response }
+}
+
+fn as_json(told: Result<impl Serialize, icewell::Error>) -> Response<Body> {
+    match told {
+        Ok(told) => manage::json(&told),
+        Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, &chain(&error)),
+    }
 }
 
 /// Ready is who can serve: not on the way out, and with a directory that can be read.
@@ -96,10 +121,9 @@ async fn readiness(daemon: &Arc<Daemon>, draining: bool) -> Response<Body> {
 /// The daemon's counters in Prometheus' text format.
 async fn metrics(daemon: &Arc<Daemon>) -> Response<Body> {
     let counters = &daemon.counters;
-    let cache = daemon.cache.clone();
-    let (space, limit) = match blocking(move || Ok::<_, icewell::Error>((cache.space()?, cache.limit()?))).await {
-        Ok(read) => read,
-        Err(error) => return failure(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    let counted = match daemon.census.counted(&daemon.cache).await {
+        Ok(counted) => counted,
+        Err(error) => return failure(StatusCode::INTERNAL_SERVER_ERROR, &chain(&error)),
     };
     let mut page = String::new();
     for (name, kind, help, value) in [
@@ -107,8 +131,8 @@ async fn metrics(daemon: &Arc<Daemon>) -> Response<Body> {
         ("icewell_hits_total", "counter", "Images sent from the cache, whole.", counters.hits.load(Ordering::Relaxed)),
         ("icewell_sent_bytes_total", "counter", "Bytes of bodies sent.", counters.bytes.load(Ordering::Relaxed)),
         ("icewell_fills", "gauge", "Fills under way in this daemon.", daemon.fills.len() as u64),
-        ("icewell_used_bytes", "gauge", "Bytes under the directory that the limit counts.", space.counted(limit.count)),
-        ("icewell_limit_bytes", "gauge", "The limit in force.", limit.max_size),
+        ("icewell_used_bytes", "gauge", "Bytes under the directory that the limit counts.", counted.used()),
+        ("icewell_limit_bytes", "gauge", "The limit in force.", counted.limit.max_size),
     ] {
         page.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"));
     }

@@ -1,8 +1,8 @@
 //! What every part of the daemon works with.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -10,6 +10,8 @@ use icewell::{Cache, ImageId};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use crate::census::Census;
+use crate::failures::Failures;
 use crate::fill::Fills;
 use crate::gone;
 use crate::key::Key;
@@ -45,6 +47,10 @@ pub(crate) struct Daemon {
     pub(crate) management: Management,
     /// Notified when something was queued, so that it is fetched at once.
     pub(crate) queue_changed: Notify,
+    /// When it was made.
+    pub(crate) started: (SystemTime, Instant),
+    pub(crate) failures: Failures,
+    pub(crate) census: Arc<Census>,
 }
 
 impl Daemon {
@@ -65,6 +71,9 @@ impl Daemon {
             asked: gone::Asked::default(),
             management: Management::default(),
             queue_changed: Notify::new(),
+            started: (SystemTime::now(), Instant::now()),
+            failures: Failures::default(),
+            census: Arc::default(),
         }
     }
 

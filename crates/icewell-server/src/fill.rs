@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::fs::File;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -20,6 +22,7 @@ use crate::daemon::blocking;
 use crate::image_head::ImageHead;
 use crate::key::Key;
 use crate::origin::{Answer, AnswerBody};
+use crate::pace::Pace;
 use crate::pages::Pages;
 
 /// The last bytes are held back until the whole image is verified, so that nobody who gets them all got wrong ones.
@@ -133,6 +136,11 @@ pub(crate) struct Fill {
     progress: watch::Sender<Progress>,
     wanted: watch::Sender<Wanted>,
     tally: Mutex<Tally>,
+    /// When it began.
+    pub(crate) since: SystemTime,
+    /// Followers that are no clients, and stay to its end.
+    no_clients: AtomicUsize,
+    pace: Mutex<Pace>,
 }
 
 /// Hits of followers. They are counted on the image, and so have to wait until there is one.
@@ -156,7 +164,26 @@ impl Fill {
             progress: watch::Sender::new(Progress::Asking),
             wanted: watch::Sender::new(Wanted::Kept),
             tally: Mutex::default(),
+            since: SystemTime::now(),
+            no_clients: AtomicUsize::new(0),
+            pace: Mutex::new(Pace::new(Instant::now())),
         })
+    }
+
+    /// Follows it to its end for the daemon itself.
+    pub(crate) fn follow_for_nobody(&self) -> watch::Receiver<Progress> {
+        self.no_clients.fetch_add(1, Ordering::Relaxed);
+        self.follow()
+    }
+
+    /// How many clients wait for its bytes.
+    pub(crate) fn clients(&self) -> usize {
+        self.progress.receiver_count().saturating_sub(self.no_clients.load(Ordering::Relaxed))
+    }
+
+    /// Bytes a second, lately.
+    pub(crate) fn rate(&self) -> f64 {
+        lock(&self.pace).rate(Instant::now())
     }
 
     pub(crate) fn follow(&self) -> watch::Receiver<Progress> {
@@ -195,6 +222,7 @@ impl Fill {
             }
             _ => false,
         });
+        lock(&self.pace).reached(now_written, Instant::now());
     }
 
     /// Counts a hit of a follower, as soon as the image is committed.
@@ -281,6 +309,13 @@ impl Fills {
         {
             entry.remove();
         }
+    }
+
+    /// All of them, those that began first first.
+    pub(crate) fn all(&self) -> Vec<Arc<Fill>> {
+        let mut all: Vec<_> = lock(&self.0).values().cloned().collect();
+        all.sort_by(|a, b| (a.since, &a.key.id).cmp(&(b.since, &b.key.id)));
+        all
     }
 
     /// How many there are.

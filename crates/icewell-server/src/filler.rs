@@ -55,6 +55,7 @@ pub(crate) fn start(daemon: &Arc<Daemon>, fill: &Arc<Fill>, asker: Asker, found:
             _ => false,
         };
         if let Some(end) = end {
+            filler.daemon.failures.remember(&filler.fill.key.id, &end);
             filler.fill.set(Progress::Ended(end));
         }
         if remembered && !filler.daemon.origin.is_local() {

@@ -42,12 +42,17 @@ mod service;
 mod origin;
 
 mod admin;
+mod census;
+mod failures;
 mod fetch;
+mod image_list;
 mod janitor;
 mod legacy_api;
 mod manage;
+mod pace;
 mod prefetch;
 mod request_log;
+mod status;
 
 mod cache_status;
 mod conditional;

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, VIA};
 use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use icewell::{DEFAULT_STALL_TIME, ImageId};
 use tokio::sync::watch;
 
@@ -32,6 +32,7 @@ use crate::origin::{Description, Glance, caller_fields};
 use asked::Old;
 pub(crate) use asked::{Asked, Operation, asked};
 use reply::Form;
+pub(crate) use reply::json;
 pub(crate) use role::AdminRole;
 pub(crate) use who::AdminToken;
 
@@ -95,12 +96,23 @@ pub(crate) async fn answer_admin(
     asked: Asked,
     stop: &watch::Receiver<bool>,
 ) -> Response<Body> {
+    if let Some(refusal) = refusal(daemon, address, parts) {
+        return refusal;
+    }
+    let answer = Request::new(daemon, parts, true, stop).answer(asked).await.unwrap_or_else(|response| *response);
+    if parts.method != Method::GET {
+        daemon.census.is_outdated();
+    }
+    answer
+}
+
+/// Why a request on the admin listener at `address` may not look into the cache, nor manage it; none if it may. The static
+/// token is out of the request then.
+pub(crate) fn refusal(daemon: &Daemon, address: SocketAddr, parts: &mut Parts) -> Option<Response<Body>> {
     let has_token = daemon.management.take_token(&mut parts.headers);
     let refused = who::refuses_without_token(daemon.management.token.is_some(), address, &parts.headers);
-    if let Some(why) = refused.filter(|_| !has_token) {
-        return reply::error(Form::of(&parts.headers), StatusCode::FORBIDDEN, why);
-    }
-    Request::new(daemon, parts, true, stop).answer(asked).await.unwrap_or_else(|response| *response)
+    let why = refused.filter(|_| !has_token)?;
+    Some(reply::error(Form::of(&parts.headers), StatusCode::FORBIDDEN, why))
 }
 
 impl<'a> Request<'a> {

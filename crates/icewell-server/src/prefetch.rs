@@ -136,7 +136,7 @@ async fn fetch(daemon: Arc<Daemon>, key: Key, queued: bool, stop: watch::Receive
     if new {
         filler::start(&daemon, &fill, Asker::of(&daemon), filler::Found::Missing, &stop);
     }
-    let mut progress = fill.follow();
+    let mut progress = fill.follow_for_nobody();
     let end = progress.wait_for(|progress| matches!(progress, Progress::Whole { .. } | Progress::Ended(_))).await;
     let done = match end.as_deref() {
         Ok(Progress::Whole { .. } | Progress::Ended(End::Cached(_))) => true,

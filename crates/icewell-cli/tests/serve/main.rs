@@ -23,6 +23,7 @@ mod limit;
 mod manage;
 mod one_directory;
 mod open_images;
+mod status;
 
 mod origin_tls;
 mod proxy;

@@ -1,0 +1,245 @@
+//! `GET /v1/status` on the admin listener: the whole daemon at a glance, as JSON. The page and `icewell top` read it.
+//!
+//! Times are seconds since 1970, spans seconds, sizes bytes. Fields may be added; none changes its meaning.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use icewell::Usage;
+use serde::Serialize;
+
+use crate::census::Counted;
+use crate::daemon::{Daemon, blocking};
+use crate::failures::Failure;
+use crate::fill::{Fill, Progress};
+
+/// How many of the queue are told by name.
+const QUEUED: usize = 100;
+
+/// The daemon at one moment.
+#[derive(Debug, Serialize)]
+pub(crate) struct Status {
+    version: &'static str,
+    now: f64,
+    started: f64,
+    uptime: f64,
+    /// Whether it is on its way out.
+    draining: bool,
+    dir: String,
+    origin: String,
+    /// Since it started.
+    counters: Counters,
+    /// When the directory was counted: what follows up to `next` is as of then.
+    counted: f64,
+    images: Images,
+    incomplete: Files,
+    invalid: Files,
+    limit: Limit,
+    file_system: FileSystem,
+    /// Those that go first when room is needed, in that order.
+    next: Vec<Next>,
+    fills: Vec<Filling>,
+    queue_length: u64,
+    /// The first of the queue, in order.
+    queue: Vec<Queued>,
+    /// The last ones, the latest first.
+    failures: Vec<Failed>,
+}
+
+#[derive(Debug, Serialize)]
+struct Counters {
+    requests: u64,
+    hits: u64,
+    sent_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Images {
+    count: u64,
+    size: u64,
+    allocated: u64,
+    hits: u64,
+    /// How long the image that would go next has not been used; none where none would go.
+    tail_age: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Files {
+    count: u64,
+    size: u64,
+    allocated: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Limit {
+    max_size: u64,
+    /// What it counts: `size` or `allocated`.
+    count: &'static str,
+    /// The bytes that count, of all folders.
+    used: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct FileSystem {
+    name: String,
+    total: u64,
+    available: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Next {
+    image_id: String,
+    size: u64,
+    hits: u64,
+    last_accessed: f64,
+}
+
+/// A fill under way.
+#[derive(Debug, Serialize)]
+struct Filling {
+    image_id: String,
+    /// What people call it, where the origin told.
+    name: Option<String>,
+    /// `asking` the origin, `filling`, or `committing` what is whole.
+    state: &'static str,
+    size: Option<u64>,
+    written: u64,
+    /// Bytes a second, lately.
+    rate: f64,
+    /// How many clients wait for its bytes.
+    clients: usize,
+    since: f64,
+    /// Whether another process fetches it.
+    elsewhere: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Queued {
+    image_id: String,
+    since: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Failed {
+    at: f64,
+    image_id: String,
+    kind: &'static str,
+    /// The status that clients got, where they got one.
+    status: Option<u16>,
+    reason: String,
+    times: u64,
+}
+
+impl Status {
+    /// A look at the daemon.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be read.
+    pub(crate) async fn of(daemon: &Arc<Daemon>, draining: bool) -> Result<Self, icewell::Error> {
+        let counted = daemon.census.counted(&daemon.cache).await?;
+        let cache = daemon.cache.clone();
+        let queued = blocking(move || cache.queued()).await?;
+        let Counted { space, limit, file_system, .. } = &*counted;
+        let now = SystemTime::now();
+        let tail = counted.next.first().map(|tail| now.duration_since(tail.last_accessed).unwrap_or_default());
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        Ok(Status {
+            version: env!("CARGO_PKG_VERSION"),
+            now: seconds(now),
+            started: seconds(daemon.started.0),
+            uptime: daemon.started.1.elapsed().as_secs_f64(),
+            draining,
+            dir: daemon.cache.dir().to_string_lossy().into_owned(),
+            origin: daemon.origin.identity().to_owned(),
+            counters: Counters {
+                requests: count(&daemon.counters.requests),
+                hits: count(&daemon.counters.hits),
+                sent_bytes: count(&daemon.counters.bytes),
+            },
+            counted: seconds(counted.at),
+            images: Images {
+                count: counted.images,
+                size: counted.size,
+                allocated: space.images.allocated,
+                hits: counted.hits,
+                tail_age: tail.map(|age| age.as_secs_f64()),
+            },
+            incomplete: space.incomplete.into(),
+            invalid: space.invalid.into(),
+            limit: Limit { max_size: limit.max_size, count: limit.count.name(), used: counted.used() },
+            file_system: FileSystem {
+                name: file_system.name.clone(),
+                total: file_system.total,
+                available: file_system.available,
+            },
+            next: counted.next.iter().map(Next::from).collect(),
+            fills: daemon.fills.all().iter().map(|fill| Filling::of(fill)).collect(),
+            queue_length: queued.len() as u64,
+            queue: queued
+                .into_iter()
+                .take(QUEUED)
+                .map(|queued| Queued { image_id: queued.id.to_string(), since: seconds(queued.since) })
+                .collect(),
+            failures: daemon.failures.last().into_iter().map(Failed::from).collect(),
+        })
+    }
+}
+
+impl Filling {
+    fn of(fill: &Fill) -> Self {
+        let progress = fill.progress();
+        let (state, written) = match &progress {
+            Progress::Asking => ("asking", 0),
+            Progress::Filling { written, .. } => ("filling", *written),
+            Progress::Whole { size, .. } => ("committing", *size),
+            Progress::Ended(_) => ("ended", 0),
+        };
+        let image = match &progress {
+            Progress::Filling { image, .. } | Progress::Whole { image, .. } => Some(image),
+            Progress::Asking | Progress::Ended(_) => None,
+        };
+        Filling {
+            image_id: fill.key.id.to_string(),
+            name: image.and_then(|image| image.head.metadata.name.clone()),
+            state,
+            size: progress.size(),
+            written,
+            rate: fill.rate(),
+            clients: fill.clients(),
+            since: seconds(fill.since),
+            elsewhere: image.is_some_and(|image| image.theirs),
+        }
+    }
+}
+
+impl From<&icewell::Summary> for Next {
+    fn from(image: &icewell::Summary) -> Self {
+        let last_accessed = seconds(image.last_accessed);
+        Next { image_id: image.id.to_string(), size: image.size, hits: image.hits, last_accessed }
+    }
+}
+
+impl From<Usage> for Files {
+    fn from(usage: Usage) -> Self {
+        Files { count: usage.files, size: usage.size, allocated: usage.allocated }
+    }
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        let Failure { at, id, kind, status, reason, times } = failure;
+        let status = status.map(|status| status.as_u16());
+        Failed { at: seconds(at), image_id: id.to_string(), kind, status, reason, times }
+    }
+}
+
+/// Seconds since 1970, to the microsecond; before that, below zero.
+pub(crate) fn seconds(time: SystemTime) -> f64 {
+    let micros = match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => after.as_micros() as f64,
+        Err(before) => -(before.duration().as_micros() as f64),
+    };
+    micros / 1e6
+}
