@@ -86,6 +86,11 @@ impl Tagged<'_> {
         self.read(key, |value| value.is_some()).unwrap_or(false)
     }
 
+    /// Whether Icewell made the file, or has taken it over.
+    pub(crate) fn are_ours(&self) -> bool {
+        [tag::IMAGE_ID, tag::CLAIM, tag::FILL].into_iter().any(|key| self.has(key))
+    }
+
     /// How often the image was read; 0 where the tag is missing or no number, as Glance has it.
     pub(crate) fn hits(&self) -> u64 {
         let number = |value: Option<&[u8]>| str::from_utf8(value?).ok()?.trim().parse().ok();

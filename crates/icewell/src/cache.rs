@@ -251,24 +251,27 @@ impl Cache {
 
     /// Keeps `metadata` with a cached image in the place of what was kept. Whether it is cached.
     pub fn set_metadata(&self, id: &ImageId, metadata: &Metadata) -> Result<bool> {
-        let Some((fd, _)) = self.open_cached(id)? else { return Ok(false) };
+        let Some(fd) = self.open_cached(id)? else { return Ok(false) };
         attrs::set_metadata(&fd, metadata).context("tag", || self.folders.root.path_of(id.as_str()))?;
         Ok(true)
     }
 
     /// Pins a cached image, so that it is never pruned, or unpins it. Whether it is cached.
     pub fn set_pinned(&self, id: &ImageId, pinned: bool) -> Result<bool> {
-        let Some((fd, _)) = self.open_cached(id)? else { return Ok(false) };
+        let Some(fd) = self.open_cached(id)? else { return Ok(false) };
         let set = if pinned { sys::set_tag(&fd, tag::PINNED, b"1") } else { sys::remove_tag(&fd, tag::PINNED) };
         set.context("tag", || self.folders.root.path_of(id.as_str()))?;
         Ok(true)
     }
 
-    fn open_cached(&self, id: &ImageId) -> Result<Option<(std::os::fd::OwnedFd, sys::Stat)>> {
-        if !self.is_cached(id)? {
-            return Ok(None);
-        }
-        self.folders.root.open_file(id.as_str()).context("open", || self.folders.root.path_of(id.as_str()))
+    /// The file of a cached image. Decided by what was opened: the name may have been given to another file since a look.
+    fn open_cached(&self, id: &ImageId) -> Result<Option<std::os::fd::OwnedFd>> {
+        let path = || self.folders.root.path_of(id.as_str());
+        let Some((fd, _)) = self.folders.root.open_file(id.as_str()).context("open", path)? else { return Ok(None) };
+        let named = sys::stat_named(&self.folders.root, OsStr::new(id.as_str()), &fd).context("look at", path)?;
+        let Some(stat) = named else { return Ok(None) };
+        let cached = entry::bears_its_name(&self.folders, id, &stat, &Tagged::File(&fd))?;
+        Ok(cached.then_some(fd))
     }
 
     /// Removes a cached image; whether it was cached. Who has it open reads on undisturbed.
@@ -279,7 +282,7 @@ impl Cache {
         let stat = self.folders.root.stat(name).context("look at", path)?;
         let Some(stat) = stat.filter(|stat| stat.kind == sys::Kind::File) else { return Ok(false) };
         let cached = self.is_cached(id)?;
-        if !cached && entry::is_glances_own(&self.folders, id, &stat)? {
+        if !cached && entry::is_no_image(&self.folders, id, &stat, &Tagged::Name(&self.folders.root, name))? {
             return Ok(false);
         }
         Ok(self.folders.root.unlink(name).context("remove", path)? && cached)

@@ -127,8 +127,11 @@ fn lock_bytes(folders: &Folders, id: &ImageId) -> Result<OwnedFd> {
         if !sys::try_lock_fill(&fd).context("lock", path)? {
             return Err(Error::new(ErrorKind::InProgress, "fill", path()));
         }
-        let named = folders.fills.stat(OsStr::new(name)).context("look at", path)?;
-        if named.is_some_and(|named| named.inode == opened.inode) {
+        if let Some(named) = sys::stat_named(&folders.fills, OsStr::new(name), &fd).context("look at", path)? {
+            if entry::is_linked_in(&named, &attrs::Tagged::File(&fd)) {
+                let error = Error::new(ErrorKind::Io, "fill", path());
+                return Err(error.with_detail("it is a hard link to a file that is none of ours; remove it"));
+            }
             return Ok(fd);
         }
     }
@@ -139,8 +142,10 @@ fn check_not_cached(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<
     let Some((fd, stat)) = folders.root.open_file(id.as_str()).context("open", path)? else {
         return publish::check_not_in_the_way(folders, id);
     };
-    match attrs::Tagged::File(&fd).identity(id).context("read the tags of", path)? {
-        attrs::Identity::Untagged if entry::is_glances_own(folders, id, &stat)? => {
+    let tags = attrs::Tagged::File(&fd);
+    match tags.identity(id).context("read the tags of", path)? {
+        attrs::Identity::Untagged if entry::is_linked_in(&stat, &tags) => publish::check_not_in_the_way(folders, id),
+        attrs::Identity::Untagged if entry::is_no_image(folders, id, &stat, &tags)? => {
             Err(Error::new(ErrorKind::Io, "cache", path()).with_detail("a file of Glance's own has that name"))
         }
         attrs::Identity::Untagged if entry::is_unsettled(&fd, &stat, now) => {

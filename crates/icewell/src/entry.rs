@@ -116,9 +116,13 @@ impl Summary {
     }
 }
 
+/// The tags of the file that has an image's name.
+fn named<'a>(folders: &'a Folders, id: &'a ImageId) -> Tagged<'a> {
+    Tagged::Name(&folders.root, OsStr::new(id.as_str()))
+}
+
 /// Whether a file in DIR is the cached image its name says. Glance's own files have no tags of ours and are.
-fn bears_its_name(folders: &Folders, id: &ImageId, stat: &Stat) -> Result<bool> {
-    let tags = Tagged::Name(&folders.root, OsStr::new(id.as_str()));
+pub(crate) fn bears_its_name(folders: &Folders, id: &ImageId, stat: &Stat, tags: &Tagged<'_>) -> Result<bool> {
     let identity = match tags.identity(id) {
         // One file that we may not read must not cost the sight of all others; nobody can be served it either.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -129,15 +133,25 @@ fn bears_its_name(folders: &Folders, id: &ImageId, stat: &Stat) -> Result<bool> 
     };
     Ok(match identity {
         Identity::Itself => true,
-        Identity::Untagged => !is_glances_own(folders, id, stat)?,
+        Identity::Untagged => !is_no_image(folders, id, stat, tags)?,
         Identity::Another | Identity::Claim => false,
     })
 }
 
-/// Whether an untagged file is a Glance's database or lock, and no image.
-pub(crate) fn is_glances_own(folders: &Folders, id: &ImageId, stat: &Stat) -> Result<bool> {
+/// Whether an untagged file is no image: a Glance's database or lock, or somebody's file that is linked in.
+pub(crate) fn is_no_image(folders: &Folders, id: &ImageId, stat: &Stat, tags: &Tagged<'_>) -> Result<bool> {
+    if is_linked_in(stat, tags) {
+        return Ok(true);
+    }
     let own = glances_own(&folders.root, id.as_str(), stat.size);
     Ok(own.context("look into", || folders.root.path_of(id.as_str()))?.is_some())
+}
+
+/// Whether a file that Icewell has not made has another name, which may be anywhere on the file system: whoever may write
+/// into DIR can so give somebody else's file the name of an image or of a fill. It is neither served nor written to. A
+/// copy of DIR made of hard links, as backups are, changes nothing for what bears a tag of ours.
+pub(crate) fn is_linked_in(stat: &Stat, tags: &Tagged<'_>) -> bool {
+    stat.links > 1 && !tags.are_ours()
 }
 
 /// Whether there is a cached image `id`.
@@ -145,7 +159,7 @@ pub(crate) fn is_cached(folders: &Folders, id: &ImageId) -> Result<bool> {
     let path = || folders.root.path_of(id.as_str());
     let stat = folders.root.stat(OsStr::new(id.as_str())).context("look at", path)?;
     match stat.filter(|stat| stat.kind == Kind::File) {
-        Some(stat) => bears_its_name(folders, id, &stat),
+        Some(stat) => bears_its_name(folders, id, &stat, &named(folders, id)),
         None => Ok(false),
     }
 }
@@ -163,7 +177,7 @@ pub(crate) fn is_unsettled<Fd: AsFd>(fd: Fd, stat: &Stat, now: SystemTime) -> bo
 pub(crate) fn cached(folders: &Folders) -> Result<impl Iterator<Item = Result<(ImageId, Stat)>>> {
     let entries = scan::entries(&folders.root)?;
     Ok(entries.filter_map(move |entry| match entry {
-        Ok((id, stat)) => match bears_its_name(folders, &id, &stat) {
+        Ok((id, stat)) => match bears_its_name(folders, &id, &stat, &named(folders, &id)) {
             Ok(cached) => cached.then_some(Ok((id, stat))),
             Err(error) => Some(Err(error)),
         },
@@ -175,7 +189,7 @@ pub(crate) fn cached(folders: &Folders) -> Result<impl Iterator<Item = Result<(I
 pub(crate) fn cached_at_once<T: Send>(folders: &Folders, tell: impl Fn(ImageId, &Stat) -> T + Sync) -> Result<Vec<T>> {
     scan::at_once(&folders.root, |name, stat| {
         let Some(id) = ImageId::from_file_name(name) else { return Ok(None) };
-        Ok(bears_its_name(folders, &id, stat)?.then(|| tell(id, stat)))
+        Ok(bears_its_name(folders, &id, stat, &named(folders, &id))?.then(|| tell(id, stat)))
     })
 }
 

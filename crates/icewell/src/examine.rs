@@ -185,6 +185,10 @@ fn images(folders: &Folders, findings: &mut Vec<Finding>) -> Result<()> {
             (_, Some(GlancesOwn::Probe)) => {
                 (Severity::Warning, "it is a leftover of Glance's xattr driver, no image", format!("rm {path:?}"))
             }
+            (Identity::Untagged, None) if stat.links > 1 => {
+                let message = "a hard link to a file that is none of ours: it is not served";
+                (Severity::Warning, message, format!("rm {path:?}"))
+            }
             (_, None) if stat.size == 0 => (Severity::Info, "an image without a byte", String::new()),
             (_, None) => continue,
         };

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use tracing::{info, warn};
 
 use crate::attrs::{self, Identity, Tagged};
+use crate::entry;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
@@ -62,13 +63,19 @@ pub(crate) fn commit(folders: &Folders, id: &ImageId, fill: &File, now: SystemTi
     Ok(Commit::Stored)
 }
 
-/// A folder, a link or the like under the image's name is not ours to replace or to remove.
+/// A folder, a link or the like under the image's name is not ours to replace or to remove, nor is somebody's file that
+/// has another name elsewhere.
 pub(crate) fn check_not_in_the_way(folders: &Folders, id: &ImageId) -> Result<()> {
     let path = || folders.root.path_of(id.as_str());
     let there = folders.root.stat(OsStr::new(id.as_str())).context("look at", path)?;
     if there.is_some_and(|stat| stat.kind != sys::Kind::File) {
         let error = Error::new(ErrorKind::Io, "cache", path());
         return Err(error.with_detail("something that is not a regular file is in the way; remove it"));
+    }
+    let tags = Tagged::Name(&folders.root, OsStr::new(id.as_str()));
+    if there.is_some_and(|stat| entry::is_linked_in(&stat, &tags)) {
+        let error = Error::new(ErrorKind::Io, "cache", path());
+        return Err(error.with_detail("a hard link to a file that is none of ours is in the way; remove it"));
     }
     Ok(())
 }
@@ -77,7 +84,11 @@ pub(crate) fn check_not_in_the_way(folders: &Folders, id: &ImageId) -> Result<()
 /// reaped begins now, not when it was written. One that is gone needs nothing. The caller holds the space lock.
 pub(crate) fn invalidate(folders: &Folders, from: &Dir, id: &ImageId, why: &str, now: SystemTime) -> Result<()> {
     let name = id.as_str();
-    if let Some((fd, _)) = from.open_file(name).context("open", || from.path_of(name))? {
+    // Nothing is written to a file that is somebody else's, not even a tag.
+    if let Some((fd, _)) = from.open_file(name).context("open", || from.path_of(name))?
+        && let Some(named) = sys::stat_named(from, OsStr::new(name), &fd).context("look at", || from.path_of(name))?
+        && !entry::is_linked_in(&named, &Tagged::File(&fd))
+    {
         note_error(&fd, name, why);
         if let Err(error) = sys::set_times(&fd, SetTime::Keep, SetTime::To(now)) {
             warn!(name, %error, "the time of the failure cannot be noted");

@@ -44,9 +44,15 @@ impl Reader {
         let tags = Tagged::File(&file);
         match tags.identity(id).context("read the tags of", path)? {
             Identity::Itself => {}
-            Identity::Untagged
-                if !entry::is_glances_own(&folders, id, &stat)? && !entry::is_unsettled(&file, &stat, clock.now()) => {}
-            Identity::Untagged | Identity::Another | Identity::Claim => return Err(not_cached()),
+            Identity::Untagged => {
+                let named = sys::stat_named(&folders.root, id.as_str().as_ref(), &file).context("look at", path)?;
+                let named = named.ok_or_else(not_cached)?;
+                let no_image = entry::is_no_image(&folders, id, &named, &tags)?;
+                if no_image || entry::is_unsettled(&file, &named, clock.now()) {
+                    return Err(not_cached());
+                }
+            }
+            Identity::Another | Identity::Claim => return Err(not_cached()),
         }
         let (id, image) = (id.clone(), OnceLock::new());
         Ok(Reader { folders, clock, id, stat, image, file, counting: Mutex::new(()) })

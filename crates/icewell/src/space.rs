@@ -299,10 +299,10 @@ fn candidates(
     Ok(candidates)
 }
 
-/// Whether the file is a Glance's own. An image under such a name bears our tag.
+/// Whether the file is a Glance's own, or somebody's that is linked in. An image under such a name bears our tag.
 fn is_kept(folders: &Folders, id: &ImageId, stat: &sys::Stat) -> Result<bool> {
-    let tagged = || Tagged::Name(&folders.root, OsStr::new(id.as_str())).has(tag::IMAGE_ID);
-    Ok(entry::is_glances_own(folders, id, stat)? && !tagged())
+    let tags = Tagged::Name(&folders.root, OsStr::new(id.as_str()));
+    Ok(entry::is_no_image(folders, id, stat, &tags)? && !tags.has(tag::IMAGE_ID))
 }
 
 /// The bytes that are free for an ordinary user on the file system that holds the cache, and its size.

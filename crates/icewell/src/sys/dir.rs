@@ -185,17 +185,21 @@ impl AsFd for Dir {
     }
 }
 
-/// Makes the folder `path` and those above it, like `mkdir -p`. Adds those that were missing to `made`, also where it
-/// fails half-way.
-#[expect(clippy::disallowed_methods, reason = "this is the module for calls to the operating system")]
+/// Makes the folder `path` and those above it, like `mkdir -p`, but itself for nobody else than owner and group: what is
+/// made in it inherits that. Adds those that were missing to `made`, also where it fails half-way.
 pub(crate) fn create_dir_all(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
+    create_with_parents(path, Mode::from_raw_mode(0o750), made)
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the module for calls to the operating system")]
+fn create_with_parents(path: &Path, mode: Mode, made: &mut Vec<PathBuf>) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        create_dir_all(parent, made)?;
+        create_with_parents(parent, Mode::from_raw_mode(0o755), made)?;
     }
-    match fs::mkdirat(CWD, path, Mode::from_raw_mode(0o755)) {
+    match fs::mkdirat(CWD, path, mode) {
         Ok(()) => made.push(path.to_owned()),
         Err(Errno::EXIST) if path.is_dir() => {}
         Err(error) => return Err(error.into()),

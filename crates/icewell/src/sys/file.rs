@@ -1,5 +1,6 @@
 //! Open files: bytes, times, durability.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -9,6 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{self, SeekFrom, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
+
+use super::Stat;
 
 /// What a file outside the cache is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,28 @@ pub(super) fn read_outside(path: &str) -> io::Result<String> {
 pub(crate) fn reopen_for_reading<Fd: AsFd>(dir: &super::Dir, name: &str, same_as: Fd) -> io::Result<Option<File>> {
     let Some((fd, stat)) = dir.open_file(name)? else { return Ok(None) };
     Ok((stat.inode == super::stat(same_as)?.inode).then(|| File::from(fd)))
+}
+
+/// What an open file is, if it has this name in the folder; none where the name is another's or nobody's.
+///
+/// How many names it has would say nothing by itself: somebody's file may be linked in, opened, and be unlinked again before
+/// it is looked at. Each such step changes the time of change (`inode(7)`), so the name is looked for between two looks
+/// that agree. That makes such a race rare, not impossible: the kernel shows steps half done, and before Linux 6.13 that
+/// time moves in ticks. Who may make the link has the right to read and write that file, as long as
+/// `fs.protected_hardlinks` is on (`proc_sys_fs(5)`).
+pub(crate) fn stat_named<Fd: AsFd + Copy>(dir: &super::Dir, name: &OsStr, fd: Fd) -> io::Result<Option<Stat>> {
+    // Somebody may tag the file meanwhile, which is no reason; who goes on and on with it has another one.
+    for _ in 0..64 {
+        let before = super::stat(fd)?;
+        if dir.stat(name)?.is_none_or(|named| named.inode != before.inode) {
+            return Ok(None);
+        }
+        let after = super::stat(fd)?;
+        if (after.changed, after.links) == (before.changed, before.links) {
+            return Ok(Some(after));
+        }
+    }
+    Ok(None)
 }
 
 /// A file time to set, or to leave as it is.

@@ -23,6 +23,8 @@ pub(crate) struct Stat {
     /// Device and inode: the same for two names exactly when they are one file.
     pub(crate) inode: (u32, u32, u64),
     pub(crate) size: u64,
+    /// How many names the file has.
+    pub(crate) links: u32,
     /// Bytes of disk blocks behind it.
     pub(crate) allocated: u64,
     pub(crate) accessed: SystemTime,
@@ -55,6 +57,7 @@ fn call<Fd: AsFd>(dir: Fd, name: &OsStr, flags: AtFlags) -> Result<Stat, Errno> 
         },
         inode: (stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino),
         size: stat.stx_size,
+        links: stat.stx_nlink,
         allocated: stat.stx_blocks.saturating_mul(512),
         accessed: time(stat.stx_atime),
         modified: time(stat.stx_mtime),

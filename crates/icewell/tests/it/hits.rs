@@ -68,6 +68,9 @@ fn another_user_with_the_right_to_write_counts_too() {
     };
     may(own.dir.parent().unwrap(), 0o755);
     may(&own.dir, 0o777);
+    for folder in ["incomplete", "incomplete/.icewell", "invalid", "queue"] {
+        may(&own.dir.join(folder), 0o755);
+    }
     may(&own.dir.join("x"), 0o666);
     start_as(&own.dir, "hit x 3", Some(65534)).finish();
     assert_eq!(own.hits(&id("x")).unwrap(), 3);

@@ -15,6 +15,7 @@ mod process;
 mod directory;
 mod foreign;
 mod image_ids;
+mod intruders;
 mod origin;
 mod tags;
 
