@@ -3,9 +3,9 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -22,7 +22,7 @@ use crate::daemon::{Body, Daemon, blocking};
 use crate::error::{Error, chain};
 use crate::pass::{failure, without_body};
 use crate::status::Status;
-use crate::{image_list, manage, request_log};
+use crate::{image_list, manage, metrics, request_log};
 
 /// The most bytes of a request's head: about this much.
 const MAX_HEAD: usize = 16 << 10;
@@ -118,26 +118,13 @@ async fn readiness(daemon: &Arc<Daemon>, draining: bool) -> Response<Body> {
     }
 }
 
-/// The daemon's counters in Prometheus' text format.
 async fn metrics(daemon: &Arc<Daemon>) -> Response<Body> {
-    let counters = &daemon.counters;
-    let counted = match daemon.census.counted(&daemon.cache).await {
-        Ok(counted) => counted,
-        Err(error) => return failure(StatusCode::INTERNAL_SERVER_ERROR, &chain(&error)),
-    };
-    let mut page = String::new();
-    for (name, kind, help, value) in [
-        ("icewell_requests_total", "counter", "Requests answered.", counters.requests.load(Ordering::Relaxed)),
-        ("icewell_hits_total", "counter", "Images sent from the cache, whole.", counters.hits.load(Ordering::Relaxed)),
-        ("icewell_sent_bytes_total", "counter", "Bytes of bodies sent.", counters.bytes.load(Ordering::Relaxed)),
-        ("icewell_fills", "gauge", "Fills under way in this daemon.", daemon.fills.len() as u64),
-        ("icewell_used_bytes", "gauge", "Bytes under the directory that the limit counts.", counted.used()),
-        ("icewell_limit_bytes", "gauge", "The limit in force.", counted.limit.max_size),
-    ] {
-        page.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"));
+    match metrics::text(daemon).await {
+        Ok(page) => {
+            let mut response = Response::new(text(page));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(metrics::KIND));
+            response
+        }
+        Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, &chain(&*error)),
     }
-    let mut response = Response::new(text(page));
-    let kind = http::HeaderValue::from_static("text/plain; version=0.0.4");
-    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
-    response
 }

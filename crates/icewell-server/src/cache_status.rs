@@ -12,6 +12,8 @@ use std::fmt::{self, Write as _};
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::counters::Decision;
+
 /// The field's name.
 pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -150,6 +152,25 @@ impl fmt::Display for CacheStatus {
     }
 }
 
+/// What this cache did for a response, as it tells it: by its own member of the field, which is the last.
+pub(crate) fn decision(headers: &HeaderMap) -> Decision {
+    let told = headers.get_all(CACHE_STATUS).iter().next_back().map(HeaderValue::as_bytes);
+    let Some(member) = told.and_then(|told| told.strip_prefix(CACHE_NAME.as_bytes())) else { return Decision::None };
+    let says = |what: &[u8]| member.windows(what.len()).any(|window| window == what);
+    let stale = says(b"; fwd=stale");
+    if says(b"; hit") {
+        if says(b"; detail=stale-origin-failed") { Decision::Stale } else { Decision::Hit }
+    } else if says(b"; detail=hit-validated") {
+        Decision::Revalidated
+    } else if says(b"; stored") {
+        if stale { Decision::Refetched } else { Decision::Miss }
+    } else if says(b"; collapsed") {
+        Decision::Collapsed
+    } else {
+        Decision::Passed
+    }
+}
+
 /// Whether the text is a Token of a structured field (RFC 9651 §3.3.4).
 fn is_token(text: &str) -> bool {
     let tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte);
@@ -198,6 +219,29 @@ mod tests {
         ] {
             assert_eq!(status.to_string(), expected);
         }
+    }
+
+    #[test]
+    fn what_was_told_is_what_is_counted() {
+        for (status, expected) in [
+            (CacheStatus::hit(), Decision::Hit),
+            (CacheStatus::hit().with_ttl(-5).with_detail("stale-origin-failed"), Decision::Stale),
+            (CacheStatus::revalidated(), Decision::Revalidated),
+            (CacheStatus::revalidated().because(Forward::Request), Decision::Revalidated),
+            (CacheStatus::stored_miss(), Decision::Miss),
+            (CacheStatus::collapsed_miss(), Decision::Collapsed),
+            (CacheStatus::refetched(), Decision::Refetched),
+            (CacheStatus::forwarded(Forward::UriMiss).with_detail("no-room"), Decision::Passed),
+            (CacheStatus::forwarded(Forward::Stale), Decision::Passed),
+        ] {
+            let mut headers = HeaderMap::new();
+            assert_eq!(decision(&headers), Decision::None);
+            headers.append(CACHE_STATUS, HeaderValue::from_static("icewell; hit"));
+            status.append_to(&mut headers);
+            assert_eq!(decision(&headers), expected, "{status}");
+        }
+        let others = HeaderMap::from_iter([(CACHE_STATUS, HeaderValue::from_static("other; hit"))]);
+        assert_eq!(decision(&others), Decision::None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::census::Census;
+use crate::counters::Counters;
 use crate::failures::Failures;
 use crate::fill::Fills;
 use crate::gone;
@@ -19,7 +20,6 @@ use crate::manage::Management;
 use crate::open_images::OpenImages;
 use crate::origin::{Glance, Origin};
 use crate::permits::Permits;
-use crate::request_log::Counters;
 use crate::service::Service;
 use crate::via::Pseudonym;
 

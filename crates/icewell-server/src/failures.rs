@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use http::StatusCode;
 use icewell::ImageId;
 
+use crate::counters::FillEnd;
 use crate::fill::End;
 
 /// How many are remembered.
@@ -75,6 +76,20 @@ pub(crate) fn failure(end: &End) -> Option<(&'static str, Option<StatusCode>, St
         End::NotKept(_) => {
             Some(("not_kept", None, "the bytes could not be kept; clients got them all the same".into()))
         }
+    }
+}
+
+/// How a fill ended that left its followers with this, or with an image and nothing more to tell.
+pub(crate) fn outcome(end: Option<&End>) -> FillEnd {
+    match end {
+        None => FillEnd::Stored,
+        Some(End::Cached(_)) => FillEnd::Cached,
+        Some(end) => match failure(end) {
+            None => FillEnd::Refused,
+            Some(("origin_error", ..)) => FillEnd::OriginError,
+            Some(("not_kept", ..)) => FillEnd::NotKept,
+            Some(_) => FillEnd::Broken,
+        },
     }
 }
 

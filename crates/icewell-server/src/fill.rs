@@ -138,6 +138,7 @@ pub(crate) struct Fill {
     tally: Mutex<Tally>,
     /// When it began.
     pub(crate) since: SystemTime,
+    pub(crate) begun: Instant,
     /// Followers that are no clients, and stay to its end.
     no_clients: AtomicUsize,
     pace: Mutex<Pace>,
@@ -165,6 +166,7 @@ impl Fill {
             wanted: watch::Sender::new(Wanted::Kept),
             tally: Mutex::default(),
             since: SystemTime::now(),
+            begun: Instant::now(),
             no_clients: AtomicUsize::new(0),
             pace: Mutex::new(Pace::new(Instant::now())),
         })
@@ -210,6 +212,9 @@ impl Fill {
     }
 
     pub(crate) fn set(&self, progress: Progress) {
+        if let Progress::Filling { written, .. } = &progress {
+            lock(&self.pace).reached(*written, Instant::now());
+        }
         self.progress.send_replace(progress);
     }
 

@@ -30,6 +30,7 @@ use self::ending::{broken, refused, uncached};
 use crate::daemon::{Daemon, blocking};
 use crate::digest_fields::vouched_digests;
 use crate::error::chain;
+use crate::failures;
 use crate::fill::{End, Fill, Good, Growing, Progress};
 use crate::freshness::storable;
 use crate::image_head::ImageHead;
@@ -54,6 +55,7 @@ pub(crate) fn start(daemon: &Arc<Daemon>, fill: &Arc<Fill>, asker: Asker, found:
             Some(End::Refused(refusal)) => refusal.status.is_server_error(),
             _ => false,
         };
+        filler.daemon.counters.fill_ended(failures::outcome(end.as_ref()), filler.fill.begun.elapsed());
         if let Some(end) = end {
             filler.daemon.failures.remember(&filler.fill.key.id, &end);
             filler.fill.set(Progress::Ended(end));
@@ -354,6 +356,9 @@ impl Filler {
             (writer, Ok(Some(file))) => {
                 let image = Arc::new(Growing { refetched, ..Growing::new(head, Arc::new(file)) });
                 let written = writer.written();
+                if resumed.is_some() {
+                    self.daemon.counters.resumed.inc();
+                }
                 info!(image_id = %self.fill.key.id, ?size, resumed = written, "filling");
                 self.daemon.open_images.watch(&image);
                 self.fill.set(Progress::Filling { image: image.clone(), written });

@@ -43,12 +43,14 @@ mod origin;
 
 mod admin;
 mod census;
+mod counters;
 mod failures;
 mod fetch;
 mod image_list;
 mod janitor;
 mod legacy_api;
 mod manage;
+mod metrics;
 mod pace;
 mod prefetch;
 mod request_log;

@@ -20,6 +20,8 @@ type CallerHash = [u8; 32];
 /// What Glance said.
 #[derive(Debug)]
 pub(crate) enum Permit {
+    /// Glance said a moment ago that the caller may have the image.
+    Remembered,
     /// The caller may have the image.
     Given,
     /// The image that is cached is not the one that Glance has.
@@ -95,7 +97,7 @@ impl Permits {
         digest: Option<&Digest>,
     ) -> Result<Permit, NoAnswer> {
         if self.remembers(caller, id) {
-            return Ok(Permit::Given);
+            return Ok(Permit::Remembered);
         }
         // Who may read the image need not be allowed to see its description; then nobody can tell more of it.
         if let Ok(description) = glance.describe(id, caller).await? {

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{HeaderValue, RANGE};
@@ -14,7 +14,8 @@ use http::{Method, Response, StatusCode, Uri};
 use http_body::{Frame, SizeHint};
 use tracing::info;
 
-use crate::cache_status::CACHE_STATUS;
+use crate::cache_status::{self, CACHE_STATUS};
+use crate::counters::Decision;
 use crate::daemon::{Body, Daemon};
 use crate::fill::Fill;
 use crate::get_image::Answered;
@@ -38,20 +39,12 @@ pub(crate) enum Read {
     Fill(Arc<Fill>),
 }
 
-/// What the daemon has done since it started.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) requests: AtomicU64,
-    pub(crate) hits: AtomicU64,
-    pub(crate) bytes: AtomicU64,
-    /// Responses that have ended and are not yet counted on their images.
-    pub(crate) uncounted: AtomicU64,
-}
-
 /// A body that tells how it ended.
 pub(crate) struct Logged {
     body: Body,
     sent: u64,
+    /// How long after its request the first byte went out.
+    first_byte: Option<Duration>,
     ended: bool,
     outcome: Outcome,
     line: Option<Line>,
@@ -62,6 +55,7 @@ struct Line {
     started: Instant,
     client: SocketAddr,
     status: StatusCode,
+    decision: Decision,
     said: Option<Said>,
     daemon: Arc<Daemon>,
 }
@@ -89,8 +83,9 @@ pub(crate) fn log(
         range: request.headers.get(RANGE).cloned(),
         cache: response.headers().get(CACHE_STATUS).cloned(),
     });
-    let line = Line { started, client, status: response.status(), said, daemon: daemon.clone() };
-    response.map(|body| Logged { body, sent: 0, ended: false, outcome, line: Some(line) })
+    let decision = cache_status::decision(response.headers());
+    let line = Line { started, client, status: response.status(), decision, said, daemon: daemon.clone() };
+    response.map(|body| Logged { body, sent: 0, first_byte: None, ended: false, outcome, line: Some(line) })
 }
 
 impl Line {
@@ -122,7 +117,13 @@ impl http_body::Body for Logged {
     ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         match &polled {
-            Poll::Ready(Some(Ok(frame))) => self.sent += frame.data_ref().map_or(0, |data| data.len() as u64),
+            Poll::Ready(Some(Ok(frame))) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                if self.sent == 0 && bytes > 0 {
+                    self.first_byte = self.line.as_ref().map(|line| line.started.elapsed());
+                }
+                self.sent += bytes;
+            }
             Poll::Ready(None) => self.ended = true,
             _ => {}
         }
@@ -147,10 +148,7 @@ impl Drop for Logged {
             Some(None) => self.ended,
             None => false,
         };
-        let counters = &line.daemon.counters;
-        counters.requests.fetch_add(1, Ordering::Relaxed);
-        counters.hits.fetch_add(u64::from(hit), Ordering::Relaxed);
-        counters.bytes.fetch_add(self.sent, Ordering::Relaxed);
+        line.daemon.counters.answered(line.decision, line.status, self.sent, hit, self.first_byte);
         line.write(self.sent);
         match self.outcome.read.take().filter(|_| hit || self.sent > 0) {
             Some(Read::Cached(image)) => line.daemon.open_images.count(&image, hit),

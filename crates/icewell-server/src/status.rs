@@ -3,13 +3,13 @@
 //! Times are seconds since 1970, spans seconds, sizes bytes. Fields may be added; none changes its meaning.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use icewell::Usage;
 use serde::Serialize;
 
 use crate::census::Counted;
+use crate::counters::Totals;
 use crate::daemon::{Daemon, blocking};
 use crate::failures::Failure;
 use crate::fill::{Fill, Progress};
@@ -50,8 +50,35 @@ pub(crate) struct Status {
 #[derive(Debug, Serialize)]
 struct Counters {
     requests: u64,
+    /// Answered from the cache; from a fill under way or begun; by the origin, past the cache.
+    from_cache: u64,
+    from_fill: u64,
+    passed: u64,
+    /// Images sent whole from the cache.
     hits: u64,
     sent_bytes: u64,
+    sent_from_cache: u64,
+    /// Bytes that fills got from the origin.
+    filled_bytes: u64,
+    failed_fills: u64,
+}
+
+impl From<Totals> for Counters {
+    fn from(totals: Totals) -> Self {
+        let Totals { requests, from_cache, from_fill, passed, hits, .. } = totals;
+        let Totals { sent_bytes, sent_from_cache, filled_bytes, failed_fills, .. } = totals;
+        Counters {
+            requests,
+            from_cache,
+            from_fill,
+            passed,
+            hits,
+            sent_bytes,
+            sent_from_cache,
+            filled_bytes,
+            failed_fills,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -144,7 +171,6 @@ impl Status {
         let Counted { space, limit, file_system, .. } = &*counted;
         let now = SystemTime::now();
         let tail = counted.next.first().map(|tail| now.duration_since(tail.last_accessed).unwrap_or_default());
-        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         Ok(Status {
             version: env!("CARGO_PKG_VERSION"),
             now: seconds(now),
@@ -153,11 +179,7 @@ impl Status {
             draining,
             dir: daemon.cache.dir().to_string_lossy().into_owned(),
             origin: daemon.origin.identity().to_owned(),
-            counters: Counters {
-                requests: count(&daemon.counters.requests),
-                hits: count(&daemon.counters.hits),
-                sent_bytes: count(&daemon.counters.bytes),
-            },
+            counters: daemon.counters.totals().into(),
             counted: seconds(counted.at),
             images: Images {
                 count: counted.images,

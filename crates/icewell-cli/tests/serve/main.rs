@@ -21,6 +21,7 @@ mod full_disk;
 mod lifecycle;
 mod limit;
 mod manage;
+mod metrics;
 mod one_directory;
 mod open_images;
 mod status;

@@ -97,6 +97,7 @@ impl Filler {
                 Some(Ok(piece)) => {
                     retries = 0;
                     sent += piece.len() as u64;
+                    self.daemon.counters.filled.inc_by(piece.len() as u64);
                     if let Err(mpsc::error::SendError(piece)) = pieces.send(piece).await {
                         return Ok(Some(piece));
                     }
@@ -110,6 +111,7 @@ impl Filler {
                 return Err(reason);
             }
             retries += 1;
+            self.daemon.counters.retries.inc();
             warn!(image_id = %self.fill.key.id, reason, sent, "the origin broke off; asking for the rest");
             tokio::time::sleep(Duration::from_millis(100) * 4u32.pow(retries - 1)).await;
             match self.ask_for_rest(sent, image).await {
@@ -134,6 +136,7 @@ impl Filler {
         let reason = chain(error);
         warn!(image_id = %self.fill.key.id, reason, "the image cannot be kept");
         if error.kind() == ErrorKind::SizeMismatch {
+            self.daemon.counters.mismatches.inc();
             let why = reason.clone();
             blocking(move || writer.roll_back(&why)).await;
             return End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() };
@@ -158,6 +161,7 @@ impl Filler {
         if let Err(error) = verified {
             let reason = chain(&error);
             warn!(image_id = %self.fill.key.id, reason, "the image is not what the origin announced");
+            self.daemon.counters.mismatches.inc();
             let why = reason.clone();
             blocking(move || writer.roll_back(&why)).await;
             return Some(End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() });

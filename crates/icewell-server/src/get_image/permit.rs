@@ -9,6 +9,7 @@ use super::send::set;
 use super::{Answered, Asked};
 use crate::body::empty;
 use crate::cache_status::{CacheStatus, Forward};
+use crate::counters::Check;
 use crate::daemon::blocking;
 use crate::error::chain;
 use crate::gone;
@@ -27,8 +28,16 @@ impl Asked<'_> {
     /// Whether the caller may have the image; anybody may that is not a Glance's.
     pub(super) async fn permit(&self, size: u64, digest: Option<&Digest>) -> Result<(), Denied> {
         let Some(glance) = self.daemon.origin.glance() else { return Ok(()) };
-        let answered = match self.daemon.permits.ask(glance, &self.caller, &self.key.id, size, digest).await {
-            Ok(Permit::Given) => return Ok(()),
+        let asked = self.daemon.permits.ask(glance, &self.caller, &self.key.id, size, digest).await;
+        self.daemon.counters.checked(match &asked {
+            Ok(Permit::Remembered) => Check::Remembered,
+            Ok(Permit::Given) => Check::Allowed,
+            Ok(Permit::Changed) => Check::Changed,
+            Ok(Permit::Refused(_)) => Check::Refused,
+            Err(_) => Check::Failed,
+        });
+        let answered = match asked {
+            Ok(Permit::Remembered | Permit::Given) => return Ok(()),
             Ok(Permit::Changed) => return Err(Denied::Changed),
             Ok(Permit::Refused(Some(answer))) => {
                 if answer.status == StatusCode::NOT_FOUND {
