@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use icewell::{Announced, Cache, Count, Digest, ImageId, Limit, Metadata, Mode, Verdict};
+use icewell::{Announced, Cache, Count, Digest, ImageId, Limit, Metadata, MinFree, Mode, Verdict};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -217,7 +217,7 @@ impl PyCache {
     #[pyo3(signature = (max_size, *, allocated=false, dry_run=false))]
     fn prune(&self, py: Python<'_>, max_size: u64, allocated: bool, dry_run: bool) -> PyResult<Vec<(String, u64)>> {
         let mode = if dry_run { Mode::DryRun } else { Mode::Act };
-        let pruned = self.on(py, |cache| cache.prune(limit(max_size, allocated), mode))?;
+        let pruned = self.on(py, |cache| cache.prune(limit(max_size, allocated, None), mode))?;
         Ok(pruned.images.into_iter().map(|image| (image.id.as_str().to_owned(), image.size)).collect())
     }
 
@@ -227,7 +227,7 @@ impl PyCache {
 
     #[pyo3(signature = (max_size, *, allocated=false))]
     fn set_max_size(&self, py: Python<'_>, max_size: u64, allocated: bool) -> PyResult<()> {
-        self.on(py, |cache| cache.set_limit(limit(max_size, allocated)))
+        self.on(py, |cache| cache.set_limit(limit(max_size, allocated, cache.limit()?.min_free)))
     }
 
     fn origin(&self, py: Python<'_>) -> PyResult<Option<String>> {
@@ -239,6 +239,6 @@ impl PyCache {
     }
 }
 
-fn limit(max_size: u64, allocated: bool) -> Limit {
-    Limit { max_size, count: if allocated { Count::Allocated } else { Count::Size } }
+fn limit(max_size: u64, allocated: bool, min_free: Option<MinFree>) -> Limit {
+    Limit { max_size, count: if allocated { Count::Allocated } else { Count::Size }, min_free }
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::failure::{Failure, Result};
 use crate::log::LogFormat;
-use crate::units::{Size, Span};
+use crate::units::{Free, Size, Span};
 
 /// What can be set, each part optional. As options it is read by clap (which also looks into the environment), as a
 /// file by serde.
@@ -59,6 +59,10 @@ pub(crate) struct Settings {
     /// What the limit counts: the sizes of files, or the bytes allocated on disk [default: as kept on it, else size]
     #[arg(long, value_name = "WHAT", env = "ICEWELL_COUNT", hide_env_values = true)]
     pub(crate) count: Option<Counted>,
+
+    /// Leave this much of the file system free, as 5% or 20GiB, whoever uses it [default: as kept on it, else 5%]
+    #[arg(long, value_name = "SHARE", env = "ICEWELL_MIN_FREE", hide_env_values = true)]
+    pub(crate) min_free: Option<Free>,
 
     #[arg(help = with_default("Remove fills that stood still for this long", |usual| time(usual.stall_time)))]
     #[arg(long, value_name = "TIME", env = "ICEWELL_STALL_TIME", hide_env_values = true)]
@@ -147,6 +151,7 @@ impl Settings {
             admin_role: self.admin_role.or(file.admin_role),
             max_size: self.max_size.or(file.max_size),
             count: self.count.or(file.count),
+            min_free: self.min_free.or(file.min_free),
             stall_time: self.stall_time.or(file.stall_time),
             serve_stale: self.serve_stale.or(file.serve_stale),
             max_connections: self.max_connections.or(file.max_connections),
@@ -175,6 +180,7 @@ impl Settings {
         set(&mut config.admin_role, self.admin_role.map(Some));
         set(&mut config.max_size, self.max_size.map(|Size(bytes)| Some(bytes)));
         set(&mut config.count, self.count.map(|count| Some(count.into())));
+        set(&mut config.min_free, self.min_free.map(|Free(min_free)| Some(min_free)));
         set(&mut config.stall_time, self.stall_time.map(|Span(time)| time));
         set(&mut config.serve_stale, self.serve_stale);
         set(&mut config.max_connections, self.max_connections);
@@ -243,6 +249,7 @@ impl From<Counted> for Count {
 #[cfg(test)]
 mod tests {
     use clap::{Args, Parser};
+    use icewell::MinFree;
 
     use super::*;
 
@@ -290,7 +297,7 @@ mod tests {
     #[test]
     fn options_and_file_mean_the_same() {
         let file = toml::from_str(
-            "listen = '[::1]:1'\nadmin = '127.0.0.1:2'\nadmin_token_file = '/t'\nadmin_role = 'r'\nmax_size = '30MB'\ncount = 'allocated'\nstall_time = 60\n\
+            "listen = '[::1]:1'\nadmin = '127.0.0.1:2'\nadmin_token_file = '/t'\nadmin_role = 'r'\nmax_size = '30MB'\ncount = 'allocated'\nmin_free = '2.5%'\nstall_time = 60\n\
              serve_stale = true\nmax_connections = 3\nidle_timeout = '4s'\ndrain_timeout = '5s'\norigin_timeout = '6s'\n\
              origin_ca = '/ca.pem'\ntls_cert = '/cert.pem'\ntls_key = '/key.pem'\n",
         )
@@ -302,6 +309,7 @@ mod tests {
             "--admin-role=r",
             "--max-size=30MB",
             "--count=allocated",
+            "--min-free=2.5%",
             "--stall-time=1m",
             "--serve-stale",
             "--max-connections=3",
@@ -318,6 +326,7 @@ mod tests {
             assert_eq!(config.admin_token_file, Some("/t".into()));
             assert_eq!(config.admin_role.as_deref(), Some("r"));
             assert_eq!((config.max_size, config.count), (Some(30_000_000), Some(Count::Allocated)));
+            assert_eq!(config.min_free, Some(MinFree::Share { hundredths: 250 }));
             assert_eq!(config.stall_time, Duration::from_secs(60));
             assert!(config.serve_stale);
             assert_eq!(config.max_connections, 3);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use icewell::MinFree;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// A number of bytes: `10GiB`, `500MB` (10⁶ each), `1.5T`, plain bytes.
@@ -18,6 +19,20 @@ impl FromStr for Size {
         let plain = text.bytes().next().is_some_and(|first| first.is_ascii_digit());
         let size = if plain { parse_size::parse_size(text).ok() } else { None };
         size.map(Size).ok_or_else(|| format!("{text:?} is not a size, such as 10GiB, 500MB (10⁶ bytes each) or 4096"))
+    }
+}
+
+/// What is to stay free: `5%` of the file system, or a size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Free(pub(crate) MinFree);
+
+impl FromStr for Free {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = || text.parse().ok().map(|Size(bytes)| MinFree::Bytes(bytes));
+        let free = if text.ends_with('%') { text.parse().ok() } else { bytes() };
+        free.map(Free).ok_or_else(|| format!("{text:?} is neither a share, such as 5%, nor a size, such as 20GiB"))
     }
 }
 
@@ -38,6 +53,13 @@ impl FromStr for Span {
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(TextOrNumber { expected: "a size, such as \"10GiB\" or 4096", number: Size })
+    }
+}
+
+impl<'de> Deserialize<'de> for Free {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = |bytes| Free(MinFree::Bytes(bytes));
+        deserializer.deserialize_any(TextOrNumber { expected: "a share, such as \"5%\", or a size", number })
     }
 }
 
@@ -97,6 +119,16 @@ mod tests {
         }
         for text in ["", "GiB", "-1", "+1", "1 0 x", "10 gallons", "18446744073709551616", "99999999TiB", " "] {
             assert!(text.parse::<Size>().unwrap_err().starts_with(&format!("{text:?} is not a size")), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_to_stay_free_as_people_write_it() {
+        assert_eq!("5%".parse(), Ok(Free(icewell::DEFAULT_MIN_FREE)));
+        assert_eq!("20GiB".parse(), Ok(Free(MinFree::Bytes(20 << 30))));
+        assert_eq!("0".parse(), Ok(Free(MinFree::Bytes(0))));
+        for text in ["", "%", "101%", "-5%", "5 per cent"] {
+            assert!(text.parse::<Free>().unwrap_err().starts_with(&format!("{text:?} is neither")), "{text}");
         }
     }
 

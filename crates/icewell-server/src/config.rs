@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use icewell::{Count, DEFAULT_STALL_TIME};
+use icewell::{Count, DEFAULT_STALL_TIME, MinFree};
 
 use crate::keystone::Credentials;
 
@@ -33,6 +33,9 @@ pub struct Config {
     pub max_size: Option<u64>,
     /// What the limit counts; none leaves what is kept.
     pub count: Option<Count>,
+    /// What is to stay free on the file system, kept on the directory as well; none leaves what is kept, or else sets
+    /// [`DEFAULT_MIN_FREE`](icewell::DEFAULT_MIN_FREE).
+    pub min_free: Option<MinFree>,
     /// How long a broken-off fill is kept for resumption.
     pub stall_time: Duration,
     /// Whether a cached image is sent when the origin, asked whether it is still right, does not answer.
@@ -94,6 +97,7 @@ impl Config {
             admin_role: None,
             max_size: None,
             count: None,
+            min_free: None,
             stall_time: DEFAULT_STALL_TIME,
             serve_stale: false,
             auth_ttl: Duration::from_secs(5),

@@ -178,6 +178,13 @@ impl OpenImages {
         sending || !growing.is_empty()
     }
 
+    /// Closes what nobody is being sent.
+    fn let_go(&self) {
+        let mut images = self.images.write().unwrap_or_else(PoisonError::into_inner);
+        // Besides the map's own: of a response, or of hits that are not on disk yet.
+        images.retain(|_, image| Arc::strong_count(image) > 1);
+    }
+
     /// Closes what is unused, or not cached any more. Blocks.
     fn check(&self, cache: &Cache) {
         for (id, image) in self.all() {
@@ -191,6 +198,16 @@ impl OpenImages {
             }
         }
     }
+}
+
+/// An image that is open only to be at hand may go like any other when room is needed.
+pub(crate) fn let_go_before_removal(daemon: &Arc<Daemon>) {
+    let open = Arc::downgrade(daemon);
+    daemon.cache.before_removal(move || {
+        if let Some(daemon) = open.upgrade() {
+            daemon.open_images.let_go();
+        }
+    });
 }
 
 /// Keeps hits on disk and closes what need not be open, until the daemon stops.

@@ -13,7 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use icewell::{Adoption, Cache};
+use icewell::{Adoption, Cache, DEFAULT_MIN_FREE};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
@@ -82,6 +82,8 @@ async fn run(mut config: Config) -> Result<(), Error> {
         ..Daemon::new(cache, origin, Handle::current())
     });
 
+    open_images::let_go_before_removal(&daemon);
+
     let mut terminate = signals(SignalKind::terminate())?;
     let mut interrupt = signals(SignalKind::interrupt())?;
     let (stop_fills, fills_stop) = watch::channel(false);
@@ -134,17 +136,24 @@ fn open(config: &Config, origin: &Origin) -> Result<Cache, Error> {
     let mut limit = cache.limit()?;
     limit.max_size = config.max_size.unwrap_or(limit.max_size);
     limit.count = config.count.unwrap_or(limit.count);
+    limit.min_free = config.min_free.or(limit.min_free).or(Some(DEFAULT_MIN_FREE));
     // Kept for every other process that adds to the directory.
     cache.set_limit(limit)?;
     Ok(cache)
 }
 
-/// Warns of a limit that the file system has no room for. It counts the whole directory, so nobody waits for it.
+/// Warns of a limit that the file system has no room for: what is to stay free is the limit then. It counts the whole directory, so nobody waits for it.
 fn compare_limit(cache: &Cache) -> Result<(), icewell::Error> {
     let limit = cache.limit()?;
-    let could = cache.space()?.counted(limit.count).saturating_add(cache.file_system()?.available);
+    let could = cache.largest_limit()?;
     if limit.max_size > could {
-        warn!(max_size = limit.max_size, would_fit = could, "the limit is more than the file system has room for");
+        let min_free = limit.min_free.map(tracing::field::display);
+        warn!(
+            max_size = limit.max_size,
+            would_fit = could,
+            min_free,
+            "the limit is more than the file system has room for; what is to stay free holds in its place"
+        );
     }
     Ok(())
 }

@@ -16,17 +16,19 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
 use crate::layout::tag;
+use crate::limit::Limit;
 use crate::lru::Lru;
 use crate::observer::Observer;
 use crate::prune::{Mode, Pruned};
 use crate::queue::Queued;
 use crate::reader::Reader;
-use crate::space::{Enforcement, Limit, Space, Usage};
+use crate::room::Enforcement;
+use crate::space::{Space, Usage};
 use crate::sys;
 use crate::time::{Clock, SystemClock};
 use crate::verify::Verdict;
 use crate::writer::Writer;
-use crate::{binding, clean, copy, entry, prune, queue, scan, space, verify};
+use crate::{binding, clean, copy, entry, limit, prune, queue, room, scan, space, verify};
 
 /// A cache directory, open for use by any number of threads; other processes, and a Glance with its `xattr` driver,
 /// may use it at the same time. Clones share what is open.
@@ -363,22 +365,34 @@ impl Cache {
 
     // The limit and the origin, kept on the directory.
 
-    /// The limit in force: the one kept on the directory, or else 10 GiB.
+    /// The limit in force: the one kept on the directory, or else 10 GiB and no floor.
     pub fn limit(&self) -> Result<Limit> {
-        space::limit(&self.folders)
+        limit::limit(&self.folders)
     }
 
     /// Keeps the limit on the directory, for every process that uses it.
     pub fn set_limit(&self, limit: Limit) -> Result<()> {
-        space::set_limit(&self.folders, limit)
+        limit::set_limit(&self.folders, limit)
     }
 
     /// Removes what is over the limit in force, abandoned and failed fills first; whether the cache is within it then.
     pub fn enforce_limit(&self) -> Result<bool> {
-        space::enforce(&self.folders)
+        room::enforce(&self.folders)
     }
 
-    /// Everything that takes room under the directory, by folder.
+    /// The largest limit that the file system has room for: what the cache holds, and what is free above the floor.
+    pub fn largest_limit(&self) -> Result<u64> {
+        room::largest_limit(&self.folders, self.limit()?, &self.space()?)
+    }
+
+    /// Has `let_go` called before anything is removed to make room: the time to close a [`Reader`] that is kept only to
+    /// have it at hand. What is open stays, because removing it would free nothing. It is called under a lock, by whichever
+    /// thread makes room, and must not use the cache. Only the first one counts, for this cache and its clones.
+    pub fn before_removal(&self, let_go: impl Fn() + Send + Sync + 'static) {
+        self.folders.open_files.before_removal(Box::new(let_go));
+    }
+
+    /// Everything that takes room, by folder.
     pub fn space(&self) -> Result<Space> {
         space::space(&self.folders)
     }

@@ -18,9 +18,20 @@ pub(crate) enum Class {
 pub(crate) struct Candidate<T> {
     pub(crate) what: T,
     pub(crate) class: Class,
-    /// The bytes that its removal gives back.
+    /// The bytes that the limit counts less when it is gone.
     pub(crate) bytes: u64,
+    /// The bytes of disk that its removal gives back.
+    pub(crate) blocks: u64,
     pub(crate) last_used: SystemTime,
+}
+
+/// How much has to go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Excess {
+    /// Of the bytes that the limit counts.
+    pub(crate) counted: u64,
+    /// Of disk.
+    pub(crate) blocks: u64,
 }
 
 /// What to remove, in this order.
@@ -31,27 +42,29 @@ pub(crate) struct Plan<T> {
     pub(crate) enough: bool,
 }
 
-/// Which candidates to remove so that at least `excess` bytes come free: abandoned fills first, then failed ones, then
+/// Which candidates to remove so that at least the `excess` comes free: abandoned fills first, then failed ones, then
 /// images, each the least recently used first, and of two used at the same time the one whose name comes first.
 /// Those that `keep` says yes to stay; it is asked only of those whose turn has come.
 pub(crate) fn plan<T: Ord>(
     mut candidates: Vec<Candidate<T>>,
-    excess: u64,
+    excess: Excess,
     mut keep: impl FnMut(&Candidate<T>) -> bool,
 ) -> Plan<T> {
     candidates.sort_by(|a, b| (a.class, a.last_used, &a.what).cmp(&(b.class, b.last_used, &b.what)));
     let mut victims = Vec::new();
-    let mut freed = 0u64;
+    let mut freed = Excess::default();
+    let is_enough = |freed: Excess| freed.counted >= excess.counted && freed.blocks >= excess.blocks;
     for candidate in candidates {
-        if freed >= excess {
+        if is_enough(freed) {
             break;
         }
         if !keep(&candidate) {
-            freed = freed.saturating_add(candidate.bytes);
+            freed.counted = freed.counted.saturating_add(candidate.bytes);
+            freed.blocks = freed.blocks.saturating_add(candidate.blocks);
             victims.push(candidate);
         }
     }
-    Plan { victims, enough: freed >= excess }
+    Plan { victims, enough: is_enough(freed) }
 }
 
 #[cfg(test)]
@@ -61,10 +74,15 @@ mod tests {
     use super::*;
 
     fn candidate(what: &'static str, class: Class, bytes: u64, at: u64) -> Candidate<&'static str> {
-        Candidate { what, class, bytes, last_used: UNIX_EPOCH + Duration::from_nanos(at) }
+        // As of a sparse file: fewer blocks than bytes.
+        Candidate { what, class, bytes, blocks: bytes / 2, last_used: UNIX_EPOCH + Duration::from_nanos(at) }
     }
 
-    fn names(excess: u64, keep: &[&str]) -> (Vec<&'static str>, bool) {
+    fn names(counted: u64, keep: &[&str]) -> (Vec<&'static str>, bool) {
+        names_of(Excess { counted, blocks: 0 }, keep)
+    }
+
+    fn names_of(excess: Excess, keep: &[&str]) -> (Vec<&'static str>, bool) {
         let candidates = vec![
             candidate("young", Class::Cached, 10, 30),
             candidate("old", Class::Cached, 10, 10),
@@ -85,6 +103,14 @@ mod tests {
         assert_eq!(names(11, &[]), (vec!["left", "failed", "old"], true));
         assert_eq!(names(21, &[]), (vec!["left", "failed", "old", "twin a"], true));
         assert_eq!(names(50, &[]), (vec!["left", "failed", "old", "twin a", "twin b", "young"], true));
+    }
+
+    #[test]
+    fn both_the_limit_and_the_floor_have_to_hold() {
+        let until = |counted, blocks| names_of(Excess { counted, blocks }, &[]).0.len();
+        assert_eq!((until(1, 0), until(1, 2), until(1, 3), until(6, 1)), (1, 1, 2, 2));
+        assert_eq!(until(0, 9), 3);
+        assert!(!names_of(Excess { counted: 0, blocks: 25 }, &[]).1);
     }
 
     #[test]

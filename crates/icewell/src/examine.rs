@@ -13,8 +13,8 @@ use crate::folders::Folders;
 use crate::glances_own::{GlancesOwn, glances_own};
 use crate::image_id::ImageId;
 use crate::layout;
-use crate::space;
 use crate::sys::{self, Dir, Kind};
+use crate::{limit, room, space};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,7 +119,7 @@ fn permissions(folders: &Folders, findings: &mut Vec<Finding>) -> Result<()> {
 fn file_system(folders: &Folders, findings: &mut Vec<Finding>) -> Result<()> {
     let path = || folders.root.path().to_owned();
     let volume = space::volume(folders)?;
-    let limit = space::limit(folders)?;
+    let limit = limit::limit(folders)?;
     let atimes = if volume.no_access_times { "noatime; Icewell sets access times itself" } else { "access times kept" };
     findings.push(Finding::new(
         Severity::Info,
@@ -134,8 +134,18 @@ fn file_system(folders: &Folders, findings: &mut Vec<Finding>) -> Result<()> {
         let message = "tmpfs: the cache is gone after a reboot, and takes memory";
         findings.push(Finding::new(Severity::Warning, path(), message, "choose a directory on a disk"));
     }
-    let used = space::space(folders)?.counted(limit.count);
-    let could = used.saturating_add(volume.available);
+    let space = space::space(folders)?;
+    let used = space.counted(limit.count);
+    let could = room::largest_limit(folders, limit, &space)?;
+    let floor = limit.floor(volume.total);
+    if volume.available < floor {
+        findings.push(Finding::new(
+            Severity::Warning,
+            path(),
+            format!("{} bytes are free, and {floor} are to stay free (min_free)", volume.available),
+            "icewell prune; or make room beside the cache, or set a lower min_free",
+        ));
+    }
     if limit.max_size > could {
         findings.push(Finding::new(
             Severity::Warning,

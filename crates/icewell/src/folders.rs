@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layout::{self, tag};
+use crate::open_files::OpenFiles;
 use crate::sys::{self, Dir};
 
 /// The cache's folders.
@@ -21,6 +22,8 @@ pub(crate) struct Folders {
     pub(crate) invalid: Dir,
     /// Images that are wanted.
     pub(crate) queue: Dir,
+    /// What of it is open here.
+    pub(crate) open_files: OpenFiles,
 }
 
 impl Folders {
@@ -38,7 +41,7 @@ impl Folders {
         let fills = folder(&incomplete, layout::FILLS)?;
         let invalid = folder(&root, layout::INVALID)?;
         let queue = folder(&root, layout::QUEUE)?;
-        Ok(Folders { root, incomplete, fills, invalid, queue })
+        Ok(Folders { root, incomplete, fills, invalid, queue, open_files: OpenFiles::default() })
     }
 
     /// The value of a tag on DIR; none if it is missing.
@@ -50,6 +53,11 @@ impl Folders {
     /// Sets a tag on DIR.
     pub(crate) fn set_root_tag(&self, key: &str, value: &str) -> Result<()> {
         sys::set_tag(&self.root, key, value.as_bytes()).context("set a tag of", || self.root.path().into())
+    }
+
+    /// Removes a tag from DIR.
+    pub(crate) fn remove_root_tag(&self, key: &str) -> Result<()> {
+        sys::remove_tag(&self.root, key).context("remove a tag of", || self.root.path().into())
     }
 }
 

@@ -69,6 +69,8 @@ pub mod tag {
     pub const MAX_SIZE: &str = "user.icewell.max_size";
     /// On DIR: what the limit counts, `size` or `allocated`.
     pub const COUNT: &str = "user.icewell.count";
+    /// On DIR: what is to stay free on the file system, as `5%`, or in bytes.
+    pub const MIN_FREE: &str = "user.icewell.min_free";
     /// On the queue folder: the latest time given to an entry, `SECONDS.NANOSECONDS`.
     pub const LAST_QUEUED: &str = "user.icewell.last_queued";
 }

@@ -6,12 +6,12 @@ use tracing::info;
 
 use crate::attrs::Tagged;
 use crate::error::{Context, Result};
-use crate::evict::{self, Candidate, Class};
+use crate::evict::{self, Candidate, Class, Excess};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
 use crate::layout::tag;
-use crate::space::Limit;
-use crate::{entry, lock};
+use crate::limit::Limit;
+use crate::{entry, lock, room};
 
 /// An image that a prune removed, or would remove.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,13 +65,20 @@ pub(crate) fn prune(folders: &Folders, limit: Limit, mode: Mode) -> Result<Prune
         total = total.saturating_add(bytes);
         let last_used = Tagged::Name(&folders.root, id.as_str().as_ref()).last_accessed(&stat);
         let image = PrunedImage { id, size: stat.size, last_accessed: last_used };
-        candidates.push(Candidate { what: ByName(image), class: Class::Cached, bytes, last_used });
+        candidates.push(Candidate {
+            what: ByName(image),
+            class: Class::Cached,
+            bytes,
+            blocks: stat.allocated,
+            last_used,
+        });
     }
     let pinned = |id: &ImageId| Tagged::Name(&folders.root, id.as_str().as_ref()).has(tag::PINNED);
-    let excess = total.saturating_sub(limit.max_size);
+    let blocks = if limit.min_free.is_some() { room::shortfall(folders, limit, 0)? } else { 0 };
+    let excess = Excess { counted: total.saturating_sub(limit.max_size), blocks };
     // An image without bytes frees none, but a limit of 0 empties the cache.
     let plan = if limit.max_size == 0 {
-        evict::plan(candidates, u64::MAX, |candidate| pinned(&candidate.what.0.id))
+        evict::plan(candidates, Excess { counted: u64::MAX, blocks: 0 }, |candidate| pinned(&candidate.what.0.id))
     } else {
         evict::plan(candidates, excess, |candidate| pinned(&candidate.what.0.id))
     };

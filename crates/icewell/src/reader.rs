@@ -28,7 +28,7 @@ pub struct Reader {
     stat: Stat,
     /// Read when it is first asked for: its tags are a dozen calls to the system, and a plain hit needs none of them.
     image: OnceLock<Image>,
-    file: File,
+    file: Arc<File>,
     /// Held while a hit is counted: threads that share this reader share its open file description, and with it the
     /// lock that keeps others out.
     counting: Mutex<()>,
@@ -40,15 +40,16 @@ impl Reader {
         let path = || folders.root.path_of(id.as_str());
         let not_cached = || Error::new(ErrorKind::NotCached, "read", path());
         let (fd, stat) = folders.root.open_file(id.as_str()).context("open", path)?.ok_or_else(not_cached)?;
-        let file = File::from(fd);
-        let tags = Tagged::File(&file);
+        let file = Arc::new(File::from(fd));
+        folders.open_files.note(&file);
+        let tags = Tagged::File(&*file);
         match tags.identity(id).context("read the tags of", path)? {
             Identity::Itself => {}
             Identity::Untagged => {
-                let named = sys::stat_named(&folders.root, id.as_str().as_ref(), &file).context("look at", path)?;
+                let named = sys::stat_named(&folders.root, id.as_str().as_ref(), &*file).context("look at", path)?;
                 let named = named.ok_or_else(not_cached)?;
                 let no_image = entry::is_no_image(&folders, id, &named, &tags)?;
-                if no_image || entry::is_unsettled(&file, &named, clock.now()) {
+                if no_image || entry::is_unsettled(&*file, &named, clock.now()) {
                     return Err(not_cached());
                 }
             }
@@ -60,7 +61,7 @@ impl Reader {
 
     /// What is known of the image, as of the first time this is asked; size and times as of when it was opened.
     pub fn image(&self) -> &Image {
-        self.image.get_or_init(|| Image::read(self.id.clone(), &self.stat, &Tagged::File(&self.file)))
+        self.image.get_or_init(|| Image::read(self.id.clone(), &self.stat, &Tagged::File(&*self.file)))
     }
 
     /// The open file, for whoever reads by the system's own means. It is open for reading only.
@@ -87,9 +88,9 @@ impl Reader {
 
     fn add_hits(&self, hits: u64) -> Result<()> {
         let counting = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
-        let counted = sys::hold_file(&self.file, || {
-            let before = Tagged::File(&self.file).hits();
-            sys::set_tag(&self.file, tag::HITS, before.saturating_add(hits).to_string().as_bytes())
+        let counted = sys::hold_file(&*self.file, || {
+            let before = Tagged::File(&*self.file).hits();
+            sys::set_tag(&*self.file, tag::HITS, before.saturating_add(hits).to_string().as_bytes())
         });
         drop(counting);
         counted.context("count a hit of", || self.path())
@@ -101,8 +102,8 @@ impl Reader {
         if hits > 0 {
             self.add_hits(hits)?;
         }
-        let accessed = sys::stat(&self.file).context("look at", || self.path())?;
-        if Tagged::File(&self.file).last_accessed(&accessed) >= last {
+        let accessed = sys::stat(&*self.file).context("look at", || self.path())?;
+        if Tagged::File(&*self.file).last_accessed(&accessed) >= last {
             return Ok(());
         }
         self.set_last_used(last).context("set the access time of", || self.path())
@@ -115,19 +116,19 @@ impl Reader {
 
     /// Whether hits of the image were ever counted, or its committer said that there are none.
     pub fn has_hits_tag(&self) -> bool {
-        Tagged::File(&self.file).has(tag::HITS)
+        Tagged::File(&*self.file).has(tag::HITS)
     }
 
     /// Takes over the hits and the last use that somebody else noted, who kept them elsewhere; whether that was done: not
     /// where hits are noted here. Broken off, it can be done again.
     pub fn take_over(&self, hits: u64, last_used: SystemTime) -> Result<bool> {
-        let taken = sys::hold_file(&self.file, || {
+        let taken = sys::hold_file(&*self.file, || {
             if self.has_hits_tag() {
                 return Ok(false);
             }
             self.set_last_used(last_used)?;
             // Last: it says that all is done.
-            sys::set_tag(&self.file, tag::HITS, hits.to_string().as_bytes())?;
+            sys::set_tag(&*self.file, tag::HITS, hits.to_string().as_bytes())?;
             Ok(true)
         });
         taken.context("take over the hits of", || self.path())
@@ -139,9 +140,9 @@ impl Reader {
     }
 
     fn set_last_used(&self, time: SystemTime) -> io::Result<()> {
-        match sys::set_times(&self.file, SetTime::To(time), SetTime::Keep) {
+        match sys::set_times(&*self.file, SetTime::To(time), SetTime::Keep) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                sys::set_tag(&self.file, tag::ACCESSED, time::to_tag(time).as_bytes())
+                sys::set_tag(&*self.file, tag::ACCESSED, time::to_tag(time).as_bytes())
             }
             other => other,
         }
@@ -154,12 +155,12 @@ impl Reader {
 
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.file.read(buffer)
+        (&*self.file).read(buffer)
     }
 }
 
 impl Seek for Reader {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.file.seek(to)
+        (&*self.file).seek(to)
     }
 }

@@ -18,9 +18,9 @@ use crate::image_id::ImageId;
 use crate::layout::tag;
 use crate::leftover::{Leftover, Resumable, hash_prefix};
 use crate::mark::Mark;
-use crate::space::Enforcement;
+use crate::room::{self, Enforcement};
+use crate::sys;
 use crate::time::Clock;
-use crate::{space, sys};
 
 /// The mark follows the bytes at this distance, and at least this often where they come slowly: how much a killed
 /// process may have to fetch again, and how far an observer lags behind.
@@ -88,7 +88,7 @@ impl Writer {
         enforcement: Enforcement,
         id: &ImageId,
     ) -> Result<Self> {
-        let claimed = claim::claim(&folders, id, clock.now())?;
+        let claimed = room::relieved(&folders, id, || claim::claim(&folders, id, clock.now()))?;
         let leftover = Leftover::find(&claimed.bytes);
         if leftover.is_some() {
             // What is there is not what this fill has written: observers have to wait until it has begun.
@@ -281,20 +281,19 @@ impl Writer {
         for (start, end) in runs {
             let run = &bytes[start..end];
             let offset = self.mark.written + start as u64;
-            while let Err(error) = sys::write_at(&self.claimed.bytes, run, offset) {
-                let error = Error::io("write", self.path(), error);
-                let wanted = (run.len() as u64).max(16 << 20);
-                if error.kind() != ErrorKind::StorageFull || !space::relieve(&self.folders, &self.id, wanted)? {
-                    return Err(error);
-                }
-            }
+            self.relieved(|| sys::write_at(&self.claimed.bytes, run, offset).context("write", || self.path()))?;
         }
         if ends_in_zeros {
             // Who reads the growing file must not come upon its end before he has read what is written.
             let end = self.mark.written + bytes.len() as u64;
-            sys::truncate(&self.claimed.bytes, end).context("write", || self.path())?;
+            self.relieved(|| sys::truncate(&self.claimed.bytes, end).context("write", || self.path()))?;
         }
         Ok(())
+    }
+
+    /// Does a step; on a full file system makes room and does it again.
+    fn relieved<T>(&self, step: impl FnMut() -> Result<T>) -> Result<T> {
+        room::relieved(&self.folders, &self.id, step)
     }
 
     fn check_not_failed(&self, operation: &'static str) -> Result<()> {
@@ -310,7 +309,7 @@ impl Writer {
 
     fn reserve(&mut self, size: u64) -> Result<()> {
         let (folders, id, reserved) = (self.folders.clone(), self.id.clone(), self.mark.reserved);
-        space::reserve(&folders, self.enforcement, &id, reserved, size, || {
+        room::reserve(&folders, self.enforcement, &id, reserved, size, || {
             self.mark.reserved = size;
             self.store_mark()
         })
@@ -342,10 +341,12 @@ impl Writer {
     }
 
     /// A file to read what is written so far, and all of it after the commit, whatever becomes of the name.
-    pub fn reader(&self) -> Result<File> {
+    pub fn reader(&self) -> Result<Arc<File>> {
         let reopened = sys::reopen_for_reading(&self.folders.fills, self.id.as_str(), &self.claimed.bytes);
         let gone = || Error::new(ErrorKind::Io, "read", self.path()).with_detail("somebody removed it during the fill");
-        reopened.context("open", || self.path())?.ok_or_else(gone)
+        let file = Arc::new(reopened.context("open", || self.path())?.ok_or_else(gone)?);
+        self.folders.open_files.note(&file);
+        Ok(file)
     }
 
     fn path(&self) -> std::path::PathBuf {

@@ -29,7 +29,7 @@ The on-disk format has changed. Directories that are out there must stay readabl
 fn operate(own: &support::Own) {
     let cache = &own.cache;
     cache.bind_origin("https://images.example/", Adoption::Refused).unwrap();
-    cache.set_limit(Limit { max_size: 1_000_000, count: Count::Size }).unwrap();
+    cache.set_limit(Limit { max_size: 1_000_000, count: Count::Size, min_free: "5%".parse().ok() }).unwrap();
 
     own.clock.set(at(1));
     let validators =
@@ -98,7 +98,7 @@ fn rebuilt(manifest: &str) -> (tempfile::TempDir, Cache) {
 fn the_golden_directory_reads_as_stated() {
     let (dir, cache) = rebuilt(CURRENT);
     assert_eq!(cache.origin().unwrap().as_deref(), Some("https://images.example/"));
-    assert_eq!(cache.limit().unwrap(), Limit { max_size: 1_000_000, count: Count::Size });
+    assert_eq!(cache.limit().unwrap(), Limit { max_size: 1_000_000, count: Count::Size, min_free: "5%".parse().ok() });
     assert_eq!(listed(&cache), ["full", "plain", "used"]);
     let full = image(&cache, "full");
     assert_eq!((full.size, full.hits, full.pinned, full.last_accessed), (5, 0, false, at(1)));

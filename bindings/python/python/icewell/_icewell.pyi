@@ -151,7 +151,7 @@ class Cache:
         """The limit in force, kept on the directory."""
 
     def set_max_size(self, max_size: int, *, allocated: bool = False) -> None:
-        """Keeps the limit on the directory, for every process that uses it."""
+        """Keeps the limit on the directory, for every process that uses it. What is to stay free stays as it is."""
 
     def origin(self) -> str | None:
         """The origin that the cache is bound to, if it is bound."""

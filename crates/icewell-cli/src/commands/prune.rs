@@ -7,14 +7,18 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Result;
 use crate::output::{ago, count, epoch, size};
-use crate::units::Size;
+use crate::units::{Free, Size};
 
-/// Remove the least recently used images until the rest is within the limit; pinned ones stay
+/// Remove the least recently used images until the rest is within the limit, and enough stays free; pinned ones stay
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The limit; 0 empties the cache [default: Glance's, with --glance-conf, else the limit in force]
     #[arg(long, value_name = "SIZE", env = "ICEWELL_MAX_SIZE", hide_env_values = true)]
     max_size: Option<Size>,
+
+    /// What is to stay free on the file system, as 5% or 20GiB [default: what is in force]
+    #[arg(long, value_name = "SHARE", env = "ICEWELL_MIN_FREE", hide_env_values = true)]
+    min_free: Option<Free>,
 
     /// Only tell what would be removed
     #[arg(short = 'n', long)]
@@ -27,6 +31,7 @@ struct Report<'a> {
     total_bytes_pruned: u64,
     dry_run: bool,
     max_size: u64,
+    min_free: Option<String>,
     images: Vec<Row<'a>>,
 }
 
@@ -48,7 +53,8 @@ pub(crate) fn run(args: &Args, context: &Context<'_>) -> Result {
     let cache = context.cache()?;
     let in_force = cache.limit()?;
     let wanted = args.max_size.map(|Size(bytes)| bytes).or(context.glance.image_cache_max_size);
-    let limit = Limit { max_size: wanted.unwrap_or(in_force.max_size), ..in_force };
+    let min_free = args.min_free.map(|Free(min_free)| min_free).or(in_force.min_free);
+    let limit = Limit { max_size: wanted.unwrap_or(in_force.max_size), min_free, ..in_force };
     let mode = if args.dry_run { Mode::DryRun } else { Mode::Act };
     let pruned = cache.prune(limit, mode)?;
     if output.is_json() {
@@ -57,6 +63,7 @@ pub(crate) fn run(args: &Args, context: &Context<'_>) -> Result {
             total_bytes_pruned: pruned.bytes(),
             dry_run: args.dry_run,
             max_size: limit.max_size,
+            min_free: limit.min_free.map(|min_free| min_free.to_string()),
             images: pruned.images.iter().map(Row::from).collect(),
         })?;
         return Ok(Exit::Done);

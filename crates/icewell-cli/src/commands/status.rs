@@ -63,6 +63,10 @@ struct Limit {
     count: &'static str,
     /// The bytes that count, of all folders.
     used: u64,
+    /// What is to stay free on the file system, as it was set.
+    min_free: Option<String>,
+    /// The same in bytes.
+    floor: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -103,7 +107,13 @@ pub(crate) fn run(_: &Args, context: &Context<'_>) -> Result {
         },
         invalid: Files { count: invalid.len() as u64, ..space.invalid.into() },
         queued: cache.queued()?.len(),
-        limit: Limit { max_size: limit.max_size, count: limit.count.name(), used: space.counted(limit.count) },
+        limit: Limit {
+            max_size: limit.max_size,
+            count: limit.count.name(),
+            used: space.counted(limit.count),
+            min_free: limit.min_free.map(|min_free| min_free.to_string()),
+            floor: limit.floor(file_system.total),
+        },
         file_system: FileSystem { name: file_system.name, total: file_system.total, available: file_system.available },
     };
     if context.output.is_json() {
@@ -138,6 +148,11 @@ fn describe(status: &Status<'_>, fills: &[Incomplete], counted: Count) -> String
     };
     let (used, max_size) = (size(limit.used), size(limit.max_size));
     field(&mut text, "limit", format_args!("{used} of {max_size} used, counting {what}"));
+    if let Some(min_free) = &limit.min_free {
+        let floor = size(limit.floor);
+        let told = if min_free.ends_with('%') { format!("{min_free}, {floor}") } else { floor };
+        field(&mut text, "min free", format_args!("{told} of the file system"));
+    }
     let (available, total) = (size(file_system.available), size(file_system.total));
     field(&mut text, "file system", format_args!("{}, {available} of {total} free", file_system.name));
     text

@@ -15,7 +15,10 @@ fn three_images() -> TestEnv {
 fn least_recently_used_first() {
     let env = three_images();
     let report = env.json(&["prune", "--max-size", "1kB"]);
-    assert_eq!(keys(&report), ["dry_run", "images", "max_size", "total_bytes_pruned", "total_files_pruned"]);
+    assert_eq!(
+        keys(&report),
+        ["dry_run", "images", "max_size", "min_free", "total_bytes_pruned", "total_files_pruned"]
+    );
     assert_eq!((&report["total_files_pruned"], &report["total_bytes_pruned"]), (&2.into(), &2000.into()));
     assert_eq!(column(&report["images"], "image_id"), ["b", "c"]);
     assert_eq!(env.listed(&[]), ["a"]);
@@ -59,4 +62,26 @@ fn the_environment_counts_before_the_limit_in_force_and_after_the_option() {
     };
     assert_eq!(prune(&[]), 2000);
     assert_eq!(prune(&["--max-size", "1MiB"]), 1 << 20);
+}
+
+#[test]
+fn what_is_to_stay_free_is_made_good_as_well() {
+    let env = three_images();
+    let nothing = env.json(&["prune", "--min-free", "0"]);
+    assert_eq!((&nothing["total_files_pruned"], &nothing["min_free"]), (&0.into(), &"0".into()));
+    // No file system is all free.
+    let report = env.json(&["prune", "--min-free", "100%", "--dry-run"]);
+    assert_eq!((&report["total_files_pruned"], &report["min_free"]), (&3.into(), &"100%".into()));
+    env.cache().set_limit(Limit { min_free: "100%".parse().ok(), ..Limit::default() }).unwrap();
+    assert_eq!(env.json(&["prune"])["total_files_pruned"], 3);
+    env.run(&["prune", "--min-free", "101%"]).exits(2);
+}
+
+#[test]
+fn add_obeys_what_is_to_stay_free() {
+    let env = three_images();
+    env.cache().set_limit(Limit { min_free: "100%".parse().ok(), ..Limit::default() }).unwrap();
+    let file = env.file("file", "bytes");
+    let said = env.run(&["add", "x", &file]).exits(1).stderr;
+    assert!(said.contains("with 100% of the file system to stay free"), "{said}");
 }

@@ -52,3 +52,22 @@ fn the_origin_it_is_bound_to() {
     assert_eq!(env.json(&["status"])["origin"], "https://example.org/images");
     assert!(env.ok(&["status"]).contains("origin:        https://example.org/images\n"));
 }
+
+#[test]
+fn what_is_to_stay_free() {
+    let env = TestEnv::new();
+    let cache = env.cache();
+    assert_eq!(env.json(&["status"])["limit"]["min_free"], serde_json::Value::Null);
+    assert!(!env.ok(&["status"]).contains("min free:"));
+    for (min_free, line) in
+        [("100%", "min free:      100%, "), ("1048576", "min free:      1.00 MiB of the file system\n")]
+    {
+        cache.set_limit(Limit { min_free: min_free.parse().ok(), ..Limit::default() }).unwrap();
+        let status = env.json(&["status"]);
+        assert_eq!(status["limit"]["min_free"], min_free);
+        let floor = if min_free == "100%" { status["file_system"]["total"].clone() } else { (1 << 20).into() };
+        assert_eq!(status["limit"]["floor"], floor);
+        let text = env.ok(&["status"]);
+        assert!(text.contains(line), "{line:?} not in {text}");
+    }
+}

@@ -20,6 +20,7 @@ mod bad_origins;
 mod full_disk;
 mod lifecycle;
 mod limit;
+mod lost_disk;
 mod manage;
 mod metrics;
 mod one_directory;

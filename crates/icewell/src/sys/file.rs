@@ -106,6 +106,11 @@ pub(crate) fn sync_data(file: &File) -> io::Result<()> {
     Ok(fs::fdatasync(file)?)
 }
 
+/// What was written to the file system that holds an open file reaches the disk.
+pub(crate) fn sync_file_system<Fd: AsFd>(fd: Fd) -> io::Result<()> {
+    Ok(fs::syncfs(fd)?)
+}
+
 /// The next run of data at or after `offset`, as start and end; none if there are only holes up to the end.
 pub(crate) fn next_data(file: &File, offset: u64) -> io::Result<Option<(u64, u64)>> {
     let start = match fs::seek(file, SeekFrom::Data(offset)) {

@@ -10,7 +10,7 @@ use crate::digest::{Digest, Hasher};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layout::tag;
 use crate::publish::{self, Commit};
-use crate::{lock, queue, space, sys};
+use crate::{lock, queue, sys};
 
 impl Writer {
     /// Checks size and digest of the whole image. After this only the name is missing: the bytes may be given out.
@@ -45,14 +45,8 @@ impl Writer {
             Some(_) => tag::DIGEST,
             None => tag::COMPUTED_DIGEST,
         };
-        match self.tag_image(key, &computed).context("tag", || self.path()) {
-            // On a full file system there may be no block left for the tags: once more, with room made.
-            Err(error) if error.kind() == ErrorKind::StorageFull => {
-                space::relieve(&self.folders, &self.id, 1 << 20)?;
-                self.tag_image(key, &computed).context("tag", || self.path())
-            }
-            tagged => tagged,
-        }
+        // On a full file system there may be no block left for the tags.
+        self.relieved(|| self.tag_image(key, &computed).context("tag", || self.path()))
     }
 
     pub(super) fn required_tags(&self) -> [(&'static str, &str); 2] {

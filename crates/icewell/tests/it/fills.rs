@@ -51,7 +51,7 @@ fn what_is_written_can_be_read_along() {
     let mut writer = begin(&own, "x", b"by", 5);
     let reader = writer.reader().unwrap();
     let mut buffer = [0; 2];
-    std::os::unix::fs::FileExt::read_exact_at(&reader, &mut buffer, 0).unwrap();
+    std::os::unix::fs::FileExt::read_exact_at(&*reader, &mut buffer, 0).unwrap();
     assert_eq!(&buffer, b"by");
     writer.write(b"tes").unwrap();
     writer.commit().unwrap();

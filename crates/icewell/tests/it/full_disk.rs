@@ -1,5 +1,8 @@
 //! A full file system: room is made, or the error says so; the cache is usable afterwards.
 
+use std::fs;
+use std::process::Command;
+
 use icewell::{Announced, Cache, ErrorKind, Limit};
 
 use crate::support::{at, bytes, failed, id, listed, mount, noise, put};
@@ -69,4 +72,56 @@ fn a_disk_that_is_full_of_others() {
         fill(&cache, "y", MB).unwrap();
         cache.set_limit(Limit::default()).unwrap();
     }
+}
+
+/// Without an inode for one more file, too.
+#[test]
+fn a_file_system_without_another_inode() {
+    let Some(mount) = mount("tmpfs", 8, "nr_inodes=16") else { return };
+    let cache = Cache::open(mount.path.join("cache")).unwrap();
+    for n in 0..30 {
+        fill(&cache, &format!("x{n}"), 1000).unwrap();
+    }
+    let left = listed(&cache);
+    assert!(left.contains(&"x29".to_owned()) && left.len() < 16, "{left:?}");
+}
+
+/// A quota (`EDQUOT`) is a full file system as far as the cache is concerned, though others can still write.
+#[test]
+fn a_quota_is_dealt_with_as_a_full_disk() {
+    let Some(mount) = mount("btrfs", 300, "") else { return };
+    let dir = mount.path.join("subvolume");
+    for arguments in [&["quota", "enable"][..], &["subvolume", "create"], &["qgroup", "limit", "20M"]] {
+        let on = if arguments[0] == "quota" { &mount.path } else { &dir };
+        let done = Command::new("btrfs").args(arguments).arg(on).output().unwrap();
+        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    let cache = Cache::open(&dir).unwrap();
+    for n in 0..8 {
+        let name = format!("x{n}");
+        fill(&cache, &name, 4 * MB).unwrap();
+        assert!(bytes(&cache, &name).unwrap() == noise(4 * MB as u64, 4 * MB), "{name}");
+    }
+    let error = fill(&cache, "huge", 30 * MB).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StorageFull);
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.to_lowercase().contains("quota"), "{source}");
+    fs::write(mount.path.join("neighbour"), noise(1, MB)).unwrap();
+    fill(&cache, "afterwards", 4 * MB).unwrap();
+    assert_eq!(bytes(&cache, "afterwards").unwrap().len(), 4 * MB);
+}
+
+/// Where removing images frees nothing, because somebody else holds their bytes, not all of them go in vain.
+#[test]
+fn a_removal_that_frees_nothing_is_not_repeated_for_ever() {
+    let Some(mount) = mount("ext4", 160, "") else { return };
+    let cache = Cache::open(mount.path.join("cache")).unwrap();
+    let image = noise(1, 17 * MB);
+    for n in 0..7 {
+        let name = format!("x{n}");
+        put(&cache, &name, &image);
+        fs::hard_link(cache.dir().join(&name), mount.path.join(&name)).unwrap();
+    }
+    assert_eq!(fill(&cache, "y", 60 * MB).unwrap_err().kind(), ErrorKind::StorageFull);
+    assert_eq!(listed(&cache), ["x4", "x5", "x6"]);
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use icewell::{Announced, Cache, Count, ErrorKind, Limit};
+use icewell::{Announced, Cache, Count, ErrorKind, Limit, MinFree};
 
 use crate::process::start;
 use crate::support::{Stop, announced, at, begin, bytes, failed, files_under, id, listed, noise, own, put};
@@ -148,9 +148,14 @@ fn the_limit_is_kept_on_the_directory() {
     let own = own();
     assert_eq!(own.limit().unwrap(), Limit::default());
     assert_eq!(own.limit().unwrap().max_size, 10 << 30);
-    for count in [Count::Allocated, Count::Size] {
-        own.set_limit(Limit { max_size: 77, count }).unwrap();
-        assert_eq!(Cache::open(&own.dir).unwrap().limit().unwrap(), Limit { max_size: 77, count });
+    for (count, min_free) in [
+        (Count::Allocated, Some(MinFree::Bytes(5))),
+        (Count::Size, Some(MinFree::Share { hundredths: 250 })),
+        (Count::Size, None),
+    ] {
+        let limit = Limit { max_size: 77, count, min_free };
+        own.set_limit(limit).unwrap();
+        assert_eq!(Cache::open(&own.dir).unwrap().limit().unwrap(), limit);
     }
 }
 
@@ -172,7 +177,7 @@ fn a_lower_limit_is_enforced() {
 #[test]
 fn allocated_bytes_are_counted_where_asked_for() {
     let own = own();
-    own.set_limit(Limit { max_size: 4 * MB, count: Count::Allocated }).unwrap();
+    own.set_limit(Limit { max_size: 4 * MB, count: Count::Allocated, min_free: None }).unwrap();
     let zeros = vec![0; 3 * MB as usize];
     for name in ["a", "b", "c"] {
         put(&own, name, &zeros);

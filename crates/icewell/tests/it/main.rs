@@ -31,9 +31,11 @@ mod observe;
 mod queue;
 
 mod clean;
+mod floor;
 mod full_disk;
 mod glances_own;
 mod hard_limit;
+mod open_files;
 mod prune;
 
 mod copy_out;

@@ -87,9 +87,9 @@ fn allocated_bytes_are_counted_where_asked_for() {
         let bytes = if n == 0 { vec![0; 1 << 20] } else { noise(1, 1 << 20) };
         put(&own, name, &bytes);
     }
-    let allocated = Limit { max_size: (1 << 20) + 65_536, count: Count::Allocated };
+    let allocated = Limit { max_size: (1 << 20) + 65_536, count: Count::Allocated, min_free: None };
     assert_eq!(own.prune(allocated, Mode::Act).unwrap(), Pruned::default());
-    let half = Limit { max_size: 65_536, count: Count::Allocated };
+    let half = Limit { max_size: 65_536, count: Count::Allocated, min_free: None };
     assert_eq!(ids(&own.prune(half, Mode::DryRun).unwrap()), ["sparse", "dense"]);
     assert_eq!(ids(&own.prune(limit(1 << 20), Mode::Act).unwrap()), ["sparse"]);
 }

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 mod mount;
 #[allow(unused_imports, reason = "each test binary uses its part")]
-pub use mount::mount;
+pub use mount::{Mount, mount};
 
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
