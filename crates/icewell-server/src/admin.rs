@@ -17,8 +17,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::body::text;
-use crate::daemon::{Body, Daemon, blocking};
+use crate::body::{Body, HttpBody};
+use crate::daemon::{Daemon, blocking};
 use crate::error::{Error, chain};
 use crate::pass::{failure, without_body};
 use crate::status::Status;
@@ -57,11 +57,11 @@ pub(crate) fn start(
                             let (mut request, _) = request.into_parts();
                             let managed =
                                 manage::answer_admin(&daemon, address, &mut request, asked, &fills_stop).await;
-                            request_log::log(&daemon, client, started, request, managed.into()).map(Body::new)
+                            request_log::log(&daemon, client, started, &request, managed.into()).map(HttpBody::new)
                         }
                         None => {
                             let (mut request, _) = request.into_parts();
-                            answer(&daemon, address, draining, &mut request).await
+                            answer(&daemon, address, draining, &mut request).await.map(Body::into_http)
                         }
                     })
                 }
@@ -80,7 +80,7 @@ async fn answer(daemon: &Arc<Daemon>, address: SocketAddr, draining: bool, reque
     }
     let path = request.uri.path().to_owned();
     let response = match path.as_str() {
-        "/healthz" => Response::new(text("ok\n")),
+        "/healthz" => Response::new(Body::text("ok\n")),
         "/readyz" => readiness(daemon, draining).await,
         "/metrics" => metrics(daemon).await,
         // These name images, as the list of what is cached does.
@@ -113,7 +113,7 @@ async fn readiness(daemon: &Arc<Daemon>, draining: bool) -> Response<Body> {
     }
     let cache = daemon.cache.clone();
     match blocking(move || cache.limit()).await {
-        Ok(_) => Response::new(text("ready\n")),
+        Ok(_) => Response::new(Body::text("ready\n")),
         Err(error) => failure(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
 }
@@ -121,7 +121,7 @@ async fn readiness(daemon: &Arc<Daemon>, draining: bool) -> Response<Body> {
 async fn metrics(daemon: &Arc<Daemon>) -> Response<Body> {
     match metrics::text(daemon).await {
         Ok(page) => {
-            let mut response = Response::new(text(page));
+            let mut response = Response::new(Body::text(page));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(metrics::KIND));
             response
         }

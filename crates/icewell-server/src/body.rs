@@ -14,11 +14,12 @@ use futures_util::{StreamExt, stream};
 use http::header::{HeaderMap, HeaderValue, RANGE};
 use http::{Method, StatusCode};
 use http_body::Frame;
-use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::sync::watch;
 
-use crate::daemon::{Body, Daemon, blocking};
+use crate::daemon::{Daemon, blocking};
 use crate::fill::{End, Growing, Progress};
 use crate::image_head::ImageHead;
 use crate::key::Key;
@@ -56,36 +57,76 @@ pub(crate) enum Source {
     Fill(Box<Follower>),
 }
 
-/// Sends these segments.
-pub(crate) fn image_body(source: Source, sending: Sending, segments: impl IntoIterator<Item = Segment>) -> Body {
-    let sender = Sender { source, sending, segments: segments.into_iter().collect() };
-    let chunks = stream::try_unfold(sender, |mut sender| async move {
-        Ok(sender.next().await?.map(|chunk| (Frame::data(chunk), sender)))
-    });
-    StreamBody::new(chunks).boxed_unsync()
+/// A response's body.
+pub(crate) enum Body {
+    /// All of it is here.
+    Whole(Bytes),
+    /// Parts of an image.
+    Image(ImageBody),
+    /// Bytes as they come from elsewhere. At an error the connection is to be broken off.
+    Stream(AnswerBody),
 }
 
-/// Passes an origin's answer on.
-pub(crate) fn answer_body(body: AnswerBody) -> Body {
-    StreamBody::new(body.map(|piece| piece.map(Frame::data))).boxed_unsync()
+/// A body as the libraries for HTTP take it.
+pub(crate) type HttpBody = UnsyncBoxBody<Bytes, io::Error>;
+
+impl Body {
+    pub(crate) fn empty() -> Self {
+        Body::Whole(Bytes::new())
+    }
+
+    pub(crate) fn text(text: impl Into<Bytes>) -> Self {
+        Body::Whole(text.into())
+    }
+
+    /// Its length in bytes, where that is known from the body itself.
+    pub(crate) fn len(&self) -> Option<u64> {
+        if let Body::Whole(bytes) = self { Some(bytes.len() as u64) } else { None }
+    }
+
+    /// The next bytes; none at the end.
+    ///
+    /// # Errors
+    ///
+    /// It breaks off here: nothing may look as if it had come to its end.
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        match self {
+            Body::Whole(bytes) => Ok(Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty())),
+            Body::Image(image) => image.next().await,
+            Body::Stream(stream) => stream.next().await.transpose(),
+        }
+    }
+
+    /// For a library that asks for the next bytes before the last have left.
+    pub(crate) fn into_http(mut self) -> HttpBody {
+        match &mut self {
+            Body::Whole(bytes) => {
+                return Full::new(std::mem::take(bytes)).map_err(|never| match never {}).boxed_unsync();
+            }
+            Body::Image(image) => image.asked_ahead = true,
+            Body::Stream(_) => {}
+        }
+        let frames = stream::try_unfold(self, |mut body| async move {
+            Ok(body.next().await?.map(|chunk| (Frame::data(chunk), body)))
+        });
+        StreamBody::new(frames).boxed_unsync()
+    }
 }
 
-pub(crate) fn empty() -> Body {
-    Empty::new().map_err(|never| match never {}).boxed_unsync()
-}
-
-pub(crate) fn text(text: impl Into<Bytes>) -> Body {
-    Full::new(text.into()).map_err(|never| match never {}).boxed_unsync()
-}
-
-struct Sender {
+/// Parts of an image, in order.
+pub(crate) struct ImageBody {
     source: Source,
     sending: Sending,
     segments: VecDeque<Segment>,
+    /// Whether bytes are asked for before those before them have left.
+    asked_ahead: bool,
 }
 
-impl Sender {
-    /// The next bytes; none at the end.
+impl ImageBody {
+    pub(crate) fn new(source: Source, sending: Sending, segments: impl IntoIterator<Item = Segment>) -> Self {
+        ImageBody { source, sending, segments: segments.into_iter().collect(), asked_ahead: false }
+    }
+
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
         loop {
             let (start, end) = match self.segments.pop_front() {
@@ -93,12 +134,13 @@ impl Sender {
                 Some(Segment::Text(text)) => return Ok(Some(text)),
                 Some(Segment::Image { start, end }) => (start, end),
             };
+            let how = How { sending: self.sending, asked_ahead: self.asked_ahead };
             let chunk = match &mut self.source {
                 Source::Cached(image) => {
                     let end = end.or(image.head().size).unwrap_or(start);
-                    if start < end { Some(read_chunk(image, self.sending, start, end).await?) } else { None }
+                    if start < end { Some(read_chunk(image, how, start, end).await?) } else { None }
                 }
-                Source::Fill(follower) => follower.read(self.sending, start, end).await?,
+                Source::Fill(follower) => follower.read(how, start, end).await?,
             };
             if let Some(chunk) = chunk {
                 let start = start + chunk.len() as u64;
@@ -107,6 +149,13 @@ impl Sender {
             }
         }
     }
+}
+
+/// How bytes are read for who sends them.
+#[derive(Clone, Copy, Debug)]
+struct How {
+    sending: Sending,
+    asked_ahead: bool,
 }
 
 /// What is read in pieces: a cached image, or one that grows.
@@ -155,18 +204,23 @@ impl Readable for Growing {
 
 /// The next bytes, up to a piece or a chunk: right from the page cache where the file can be mapped. What is not in memory
 /// is waited for where that holds up nobody.
-async fn read_chunk(image: &Arc<impl Readable>, sending: Sending, start: u64, end: u64) -> io::Result<Bytes> {
+async fn read_chunk(image: &Arc<impl Readable>, how: How, start: u64, end: u64) -> io::Result<Bytes> {
     if let Some(bytes) = image.small() {
         let bound = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
         return Ok(bytes.slice(bound(start)..bound(end)));
     }
-    let Some(pages) = image.pages().filter(|_| sending == Sending::Pages) else {
+    let Some(pages) = image.pages().filter(|_| how.sending == Sending::Pages) else {
         return read_copy(image, start, end).await;
     };
-    // The last chunk comes by itself, so that it is not asked for before the rest has gone: an answer that was broken off
-    // is no hit.
-    let last = end.saturating_sub(CHUNK).max(start + 1);
-    let end = if end - start > CHUNK { last.min((start / PIECE + 1) * PIECE) } else { end };
+    let most = if how.asked_ahead && end - start > CHUNK {
+        // The last chunk comes by itself, so that it is not asked for before the rest has gone: an answer that was broken
+        // off is no hit.
+        end - CHUNK
+    } else {
+        end
+    };
+    // Whole large pages, where it is not all that is left.
+    let end = if most - start > PIECE { (start / PIECE + 1) * PIECE } else { most };
     if !pages.are_resident(start..end) {
         let pages = pages.clone();
         blocking(move || pages.bring_in(start..end)).await?;
@@ -226,7 +280,7 @@ impl Follower {
     }
 
     /// The next bytes from `start` on, at most up to `end`; none at the end of the image.
-    async fn read(&mut self, sending: Sending, start: u64, end: Option<u64>) -> io::Result<Option<Bytes>> {
+    async fn read(&mut self, how: How, start: u64, end: Option<u64>) -> io::Result<Option<Bytes>> {
         if end == Some(start) {
             return Ok(None);
         }
@@ -248,7 +302,7 @@ impl Follower {
             }
             let ready = end.unwrap_or(u64::MAX).min(visible);
             if start < ready {
-                return read_chunk(&self.image, sending, start, ready).await.map(Some);
+                return read_chunk(&self.image, how, start, ready).await.map(Some);
             }
             match ended {
                 Some(End::NotKept(rest)) => {

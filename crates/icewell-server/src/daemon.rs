@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
 use icewell::{Cache, ImageId};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -22,9 +20,6 @@ use crate::origin::{Glance, Origin};
 use crate::permits::Permits;
 use crate::service::Service;
 use crate::via::Pseudonym;
-
-/// A response's body: bytes as they become ready, or an error, at which the connection is broken off.
-pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// The cache, its origin, and the fills under way.
 #[derive(Debug)]

@@ -23,9 +23,9 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use self::permit::Denied;
-use crate::body::{Follower, Source};
+use crate::body::{Body, Follower, Source};
 use crate::cache_status::{CacheStatus, Forward};
-use crate::daemon::{Body, Daemon, blocking};
+use crate::daemon::{Daemon, blocking};
 use crate::error::chain;
 use crate::fill::{End, Fill, Good, Growing, Progress};
 use crate::filler;
@@ -259,7 +259,7 @@ impl Asked<'_> {
                 self.pass_through(why, answer).await
             }
             Progress::Ended(End::Refused(refusal)) => {
-                let mut response = Response::new(crate::body::text(refusal.body.clone()));
+                let mut response = Response::new(Body::text(refusal.body.clone()));
                 *response.status_mut() = refusal.status;
                 *response.headers_mut() = pass::relayed(refusal.headers.clone());
                 self.daemon.pseudonym.add_to(response.headers_mut());

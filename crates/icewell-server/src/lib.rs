@@ -13,8 +13,11 @@
 //! `via`.
 
 mod config;
+mod connection;
 mod error;
+mod libraries;
 mod server;
+mod socket;
 mod threads;
 mod tls;
 

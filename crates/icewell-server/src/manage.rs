@@ -26,7 +26,8 @@ use http::{Method, Response, StatusCode};
 use icewell::{DEFAULT_STALL_TIME, ImageId};
 use tokio::sync::watch;
 
-use crate::daemon::{Body, Daemon};
+use crate::body::Body;
+use crate::daemon::Daemon;
 use crate::origin::{Description, Glance, caller_fields};
 
 use asked::Old;

@@ -81,7 +81,7 @@ impl Pages {
 
     /// Whether all of these bytes are in memory, so that nobody has to wait for a disk.
     pub(crate) fn are_resident(&self, range: Range<u64>) -> bool {
-        const MOST: usize = PIECE as usize / SMALLEST_PAGE + 1;
+        const MOST: usize = PIECE as usize / SMALLEST_PAGE + 2;
         let (start, length) = self.whole_pages(range);
         let mut resident = [0u8; MOST];
         let pages = length.div_ceil(page_size());

@@ -8,9 +8,9 @@ use http::header::{
 };
 use http::{Method, Response, StatusCode};
 
-use crate::body::{answer_body, empty, text};
+use crate::body::Body;
 use crate::cache_status::CacheStatus;
-use crate::daemon::{Body, Daemon};
+use crate::daemon::Daemon;
 use crate::key::Key;
 use crate::origin::{Answer, Ask, NoAnswer, caller_fields};
 
@@ -48,7 +48,7 @@ pub(crate) async fn ask(
 
 /// Turns the origin's answer into the client's response.
 pub(crate) fn relay(daemon: &Daemon, answer: Answer, status: &CacheStatus) -> Response<Body> {
-    let mut response = Response::new(answer_body(answer.body));
+    let mut response = Response::new(Body::Stream(answer.body));
     *response.status_mut() = answer.status;
     *response.headers_mut() = relayed(answer.headers);
     daemon.pseudonym.add_to(response.headers_mut());
@@ -79,7 +79,7 @@ pub(crate) fn relayed(mut headers: HeaderMap) -> HeaderMap {
 
 /// The end of a request that no origin answered.
 pub(crate) fn failure(status: StatusCode, reason: &str) -> Response<Body> {
-    let mut response = Response::new(text(format!("{status}: {reason}\n")));
+    let mut response = Response::new(Body::text(format!("{status}: {reason}\n")));
     *response.status_mut() = status;
     let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
@@ -89,11 +89,11 @@ pub(crate) fn failure(status: StatusCode, reason: &str) -> Response<Body> {
 /// The response to a `HEAD`: the same fields, no body.
 pub(crate) fn without_body(mut response: Response<Body>) -> Response<Body> {
     if !response.headers().contains_key(CONTENT_LENGTH)
-        && let Some(length) = http_body::Body::size_hint(response.body()).exact().filter(|length| *length > 0)
+        && let Some(length) = response.body().len().filter(|length| *length > 0)
     {
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
     }
-    *response.body_mut() = empty();
+    *response.body_mut() = Body::empty();
     response
 }
 

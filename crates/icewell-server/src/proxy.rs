@@ -10,8 +10,8 @@ use hyper::body::Incoming;
 use icewell::ImageId;
 use percent_encoding::percent_decode_str;
 
-use crate::body::answer_body;
-use crate::daemon::{Body, Daemon};
+use crate::body::Body;
+use crate::daemon::Daemon;
 use crate::gone;
 use crate::origin::{Glance, NoAnswer, image_of};
 use crate::pass::{failure, relayed};
@@ -24,7 +24,7 @@ pub(crate) async fn pass_on(
     glance: &Glance,
     client: Client,
     parts: &Parts,
-    body: Incoming,
+    body: Option<Incoming>,
 ) -> Response<Body> {
     // The body is taken out of its chunks and put into others; what else was done to it nobody could tell any more.
     if parts.headers.get_all(TRANSFER_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
@@ -47,7 +47,7 @@ pub(crate) async fn pass_on(
             {
                 gone::drop_copy(daemon, &id).await;
             }
-            let mut response = Response::new(answer_body(answer.body));
+            let mut response = Response::new(Body::Stream(answer.body));
             *response.status_mut() = answer.status;
             *response.headers_mut() = relayed(answer.headers);
             daemon.pseudonym.add_to(response.headers_mut());

@@ -14,9 +14,10 @@ use http::{Method, Response, StatusCode, Uri};
 use http_body::{Frame, SizeHint};
 use tracing::info;
 
+use crate::body::{Body, HttpBody};
 use crate::cache_status::{self, CACHE_STATUS};
 use crate::counters::Decision;
-use crate::daemon::{Body, Daemon};
+use crate::daemon::Daemon;
 use crate::fill::Fill;
 use crate::get_image::Answered;
 use crate::open_images::OpenImage;
@@ -39,28 +40,38 @@ pub(crate) enum Read {
     Fill(Arc<Fill>),
 }
 
-/// A body that tells how it ended.
-pub(crate) struct Logged {
-    body: Body,
+/// A response under way: dropped, it tells how it ended.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    /// Bytes of the body that were sent.
     sent: u64,
     /// How long after its request the first byte went out.
     first_byte: Option<Duration>,
+    /// Whether the body came to its end.
     ended: bool,
     outcome: Outcome,
-    line: Option<Line>,
+    line: Line,
+}
+
+/// A body for the library that sends it, and what is told at its end.
+pub(crate) struct Logged {
+    body: HttpBody,
+    ending: Ending,
 }
 
 /// What is known of a request when its response begins.
+#[derive(Debug)]
 struct Line {
     started: Instant,
     client: SocketAddr,
     status: StatusCode,
     decision: Decision,
-    said: Option<Said>,
+    said: Option<Box<Said>>,
     daemon: Arc<Daemon>,
 }
 
 /// What only the log wants to know.
+#[derive(Debug)]
 struct Said {
     method: Method,
     target: Uri,
@@ -68,24 +79,51 @@ struct Said {
     cache: Option<HeaderValue>,
 }
 
-/// Wraps a response so that its end is logged and counted.
+/// Notes what is known now of a request and its response; whoever sends the body tells the rest.
+pub(crate) fn begin(
+    daemon: &Arc<Daemon>,
+    client: SocketAddr,
+    started: Instant,
+    request: &Parts,
+    answered: Answered,
+) -> (Response<Body>, Ending) {
+    let Answered { response, outcome } = answered;
+    let said = tracing::enabled!(tracing::Level::INFO).then(|| {
+        Box::new(Said {
+            method: request.method.clone(),
+            target: request.uri.clone(),
+            range: request.headers.get(RANGE).cloned(),
+            cache: response.headers().get(CACHE_STATUS).cloned(),
+        })
+    });
+    let decision = cache_status::decision(response.headers());
+    let line = Line { started, client, status: response.status(), decision, said, daemon: daemon.clone() };
+    (response, Ending { sent: 0, first_byte: None, ended: false, outcome, line })
+}
+
+/// The same for a response that a library sends.
 pub(crate) fn log(
     daemon: &Arc<Daemon>,
     client: SocketAddr,
     started: Instant,
-    request: Parts,
+    request: &Parts,
     answered: Answered,
 ) -> Response<Logged> {
-    let Answered { response, outcome } = answered;
-    let said = tracing::enabled!(tracing::Level::INFO).then(|| Said {
-        method: request.method,
-        target: request.uri,
-        range: request.headers.get(RANGE).cloned(),
-        cache: response.headers().get(CACHE_STATUS).cloned(),
-    });
-    let decision = cache_status::decision(response.headers());
-    let line = Line { started, client, status: response.status(), decision, said, daemon: daemon.clone() };
-    response.map(|body| Logged { body, sent: 0, first_byte: None, ended: false, outcome, line: Some(line) })
+    let (response, ending) = begin(daemon, client, started, request, answered);
+    response.map(|body| Logged { body: body.into_http(), ending })
+}
+
+impl Ending {
+    pub(crate) fn sent(&mut self, bytes: u64) {
+        if self.sent == 0 && bytes > 0 {
+            self.first_byte = Some(self.line.started.elapsed());
+        }
+        self.sent += bytes;
+    }
+
+    pub(crate) fn ended(&mut self) {
+        self.ended = true;
+    }
 }
 
 impl Line {
@@ -117,14 +155,8 @@ impl http_body::Body for Logged {
     ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         match &polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-                if self.sent == 0 && bytes > 0 {
-                    self.first_byte = self.line.as_ref().map(|line| line.started.elapsed());
-                }
-                self.sent += bytes;
-            }
-            Poll::Ready(None) => self.ended = true,
+            Poll::Ready(Some(Ok(frame))) => self.ending.sent(frame.data_ref().map_or(0, |data| data.len() as u64)),
+            Poll::Ready(None) => self.ending.ended(),
             _ => {}
         }
         polled
@@ -139,10 +171,10 @@ impl http_body::Body for Logged {
     }
 }
 
-impl Drop for Logged {
-    /// The server drops a body when it has been written out, or when the client has gone.
+impl Drop for Ending {
+    /// Dropped when the body has been written out, or when the client has gone.
     fn drop(&mut self) {
-        let Some(line) = self.line.take() else { return };
+        let line = &self.line;
         let hit = match self.outcome.hit {
             Some(Some(size)) => self.sent == size,
             Some(None) => self.ended,

@@ -36,7 +36,7 @@ pub(crate) async fn answer(
     daemon: &Arc<Daemon>,
     client: Client,
     parts: &mut Parts,
-    body: Incoming,
+    body: Option<Incoming>,
     stop: &watch::Receiver<bool>,
 ) -> Answered {
     if daemon.pseudonym.is_in(&parts.headers) {

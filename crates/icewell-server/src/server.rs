@@ -1,29 +1,26 @@
 //! The daemon's life: check, listen, serve, drain.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use http::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use icewell::{Adoption, Cache, DEFAULT_MIN_FREE};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
 
 use crate::config::{Config, Ready};
+use crate::connection::{self, Serving, Wire};
 use crate::daemon::{Daemon, blocking};
 use crate::error::Error;
 use crate::keystone::Session;
+use crate::libraries::Libraries;
 use crate::manage::{AdminRole, AdminToken, Management};
 use crate::origin::{Origin, Reach};
 use crate::permits::Permits;
@@ -31,10 +28,8 @@ use crate::route::Client;
 use crate::service::Service;
 use crate::threads::Threads;
 use crate::tls::Tls;
-use crate::{admin, janitor, open_images, prefetch, request_log, route};
+use crate::{admin, janitor, open_images, prefetch, socket};
 
-/// The most bytes of a request's head: about this much, as what came with it is looked at.
-const MAX_HEAD: usize = 64 << 10;
 /// How long the end of a fill that is broken off is waited for.
 const SUSPEND_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -224,17 +219,15 @@ async fn end_of_fills(daemon: &Arc<Daemon>) {
 
 /// The connections of clients.
 struct Connections {
-    daemon: Arc<Daemon>,
+    serving: Serving,
     /// None for plain HTTP.
     tls: Option<Arc<Tls>>,
-    handshake_timeout: Duration,
-    fills_stop: watch::Receiver<bool>,
-    draining: watch::Receiver<bool>,
     /// One permit for each connection.
     room: Arc<Semaphore>,
+    permits: u32,
     threads: Threads,
     graceful: GracefulShutdown,
-    http: http1::Builder,
+    libraries: Libraries,
 }
 
 impl Connections {
@@ -245,12 +238,16 @@ impl Connections {
         fills_stop: watch::Receiver<bool>,
         draining: watch::Receiver<bool>,
     ) -> Result<Self, Error> {
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(config.idle_timeout).max_buf_size(MAX_HEAD);
-        let room = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
-        let (handshake_timeout, graceful) = (config.idle_timeout, GracefulShutdown::new());
-        let threads = Threads::start()?;
-        Ok(Connections { daemon, tls, handshake_timeout, fills_stop, draining, room, threads, graceful, http })
+        let permits = config.max_connections.min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
+        Ok(Connections {
+            serving: Serving { daemon, idle_timeout: config.idle_timeout, fills_stop, draining },
+            tls,
+            room: Arc::new(Semaphore::new(permits)),
+            permits: permits as u32,
+            threads: Threads::start()?,
+            graceful: GracefulShutdown::new(),
+            libraries: Libraries::new(config.idle_timeout),
+        })
     }
 
     async fn accept(&self, listener: &TcpListener) {
@@ -268,52 +265,56 @@ impl Connections {
     }
 
     fn serve(&self, stream: TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit) {
-        stream.set_nodelay(true).ok();
-        let client = Client { address, scheme: if self.tls.is_some() { "https" } else { "http" } };
-        let (daemon, fills_stop) = (self.daemon.clone(), self.fills_stop.clone());
-        let service = service_fn(move |request: Request<Incoming>| {
-            let (daemon, fills_stop) = (daemon.clone(), fills_stop.clone());
-            async move {
-                let started = Instant::now();
-                let (mut request, body) = request.into_parts();
-                let answered = route::answer(&daemon, client, &mut request, body, &fills_stop).await;
-                Ok::<_, Infallible>(request_log::log(&daemon, address, started, request, answered))
-            }
-        });
-        let (http, watcher) = (self.http.clone(), self.graceful.watcher());
-        let Some(tls) = self.tls.clone() else {
-            self.threads.spawn(stream, move |stream| {
-                ended(watcher.watch(http.serve_connection(TokioIo::new(stream), service)), address, permit)
-            });
-            return;
-        };
-        let (limit, mut draining) = (self.handshake_timeout, self.draining.clone());
+        socket::set_up(&stream, address);
+        let (serving, libraries, watcher) = (self.serving.clone(), self.libraries.clone(), self.graceful.watcher());
+        let tls = self.tls.clone();
         self.threads.spawn(stream, move |stream| async move {
-            let stream = tokio::select! {
-                shaken = tokio::time::timeout(limit, tls.accept(stream)) => match shaken {
-                    Ok(Ok(stream)) => stream,
-                    Ok(Err(error)) => return debug!(client = %address, %error, "no TLS handshake"),
-                    Err(_) => return debug!(client = %address, "the TLS handshake takes too long"),
-                },
-                // Who has asked for nothing yet is not waited for.
-                _ = draining.wait_for(|draining| *draining) => return,
+            let _permit = permit;
+            let (wire, client) = match tls {
+                None => (Wire::Plain(stream), Client { address, scheme: "http" }),
+                Some(tls) => {
+                    let Some(stream) = shaken(tls, stream, address, &serving).await else { return };
+                    let client = Client { address, scheme: "https" };
+                    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                        return libraries.http2(Wire::Tls(Box::new(stream)), client, serving, watcher).await;
+                    }
+                    (Wire::Tls(Box::new(stream)), client)
+                }
             };
-            ended(watcher.watch(http.serve_connection(TokioIo::new(stream), service)), address, permit).await;
+            if let Some(rest) = connection::serve(wire, client, &serving).await {
+                libraries.http1(rest, client, serving, watcher).await;
+            }
         });
     }
 
     async fn drain(self, timeout: Duration) {
-        let Connections { graceful, threads: _threads, .. } = self;
-        if tokio::time::timeout(timeout, graceful.shutdown()).await.is_err() {
+        let Connections { graceful, threads: _threads, room, permits, .. } = self;
+        let all = async {
+            graceful.shutdown().await;
+            room.acquire_many(permits).await.ok();
+        };
+        if tokio::time::timeout(timeout, all).await.is_err() {
             warn!(?timeout, "some responses are still running and are cut off");
         }
     }
 }
 
-/// Waits for the end of a connection; its permit goes with it.
-async fn ended(connection: impl Future<Output = hyper::Result<()>>, client: SocketAddr, permit: OwnedSemaphorePermit) {
-    if let Err(error) = connection.await {
-        debug!(%client, %error, "the connection broke off");
+/// The handshake, if it comes to a good end in time.
+async fn shaken(
+    tls: Arc<Tls>,
+    stream: TcpStream,
+    client: SocketAddr,
+    serving: &Serving,
+) -> Option<TlsStream<TcpStream>> {
+    let mut draining = serving.draining.clone();
+    tokio::select! {
+        shaken = tokio::time::timeout(serving.idle_timeout, tls.accept(stream)) => match shaken {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(error)) => debug!(%client, %error, "no TLS handshake"),
+            Err(_) => debug!(%client, "the TLS handshake takes too long"),
+        },
+        // Who has asked for nothing yet is not waited for.
+        _ = draining.wait_for(|draining| *draining) => {}
     }
-    drop(permit);
+    None
 }

@@ -168,6 +168,6 @@ fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, Error> {
         .with_safe_default_protocol_versions()
         .and_then(|versions| versions.with_no_client_auth().with_single_cert(chain, private))
         .map_err(unusable)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config).into())
 }

@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::send::set;
 use super::{Answered, Asked};
-use crate::body::empty;
+use crate::body::Body;
 use crate::cache_status::{CacheStatus, Forward};
 use crate::counters::Check;
 use crate::daemon::blocking;
@@ -81,7 +81,7 @@ impl Asked<'_> {
         if let Err(Denied::Answered(answered)) = self.permit(size, None).await {
             return *answered;
         }
-        let mut response = Response::new(empty());
+        let mut response = Response::new(Body::empty());
         response.headers_mut().insert(CONTENT_LENGTH, size.into());
         set(&mut response, CONTENT_TYPE, "application/octet-stream");
         set(&mut response, ACCEPT_RANGES, "bytes");

@@ -6,10 +6,9 @@ use http::header::{
 use http::{Response, StatusCode};
 
 use super::{Answered, Asked};
-use crate::body::{Segment, Source, empty, image_body};
+use crate::body::{Body, ImageBody, Segment, Source};
 use crate::cache_status::CacheStatus;
 use crate::conditional::{self, Decision};
-use crate::daemon::Body;
 use crate::fill::Progress;
 use crate::image_head::ImageHead;
 use crate::range::{Multipart, Part, Ranges, Resolved, content_range, unsatisfied_content_range};
@@ -24,6 +23,10 @@ impl Asked<'_> {
         Some((part, part.end <= progress.visible()))
     }
 
+    fn image_body(&self, source: Source, segments: impl IntoIterator<Item = Segment>) -> Body {
+        Body::Image(ImageBody::new(source, self.client.sending(), segments))
+    }
+
     /// `part` is the one asked for of an image whose size is not known yet.
     pub(super) fn send(
         &self,
@@ -33,7 +36,7 @@ impl Asked<'_> {
         part: Option<Part>,
         status: &CacheStatus,
     ) -> Answered {
-        let mut response = Response::new(empty());
+        let mut response = Response::new(Body::empty());
         *response.headers_mut() = fields;
         self.daemon.pseudonym.add_to(response.headers_mut());
         status.append_to(response.headers_mut());
@@ -66,8 +69,7 @@ impl Asked<'_> {
                     response.headers_mut().insert(CONTENT_LENGTH, size.into());
                 }
                 outcome.hit = Some(head.size);
-                *response.body_mut() =
-                    image_body(source, self.client.sending(), [Segment::Image { start: 0, end: head.size }]);
+                *response.body_mut() = self.image_body(source, [Segment::Image { start: 0, end: head.size }]);
             }
             Some((size, Resolved::NotSatisfiable)) => {
                 *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
@@ -80,11 +82,8 @@ impl Asked<'_> {
                 set(&mut response, CONTENT_RANGE, &content_range(part, size));
                 response.headers_mut().insert(CONTENT_LENGTH, part.len().into());
                 outcome.hit = (part.start == 0).then_some(Some(part.len()));
-                *response.body_mut() = image_body(
-                    source,
-                    self.client.sending(),
-                    [Segment::Image { start: part.start, end: Some(part.end) }],
-                );
+                *response.body_mut() =
+                    self.image_body(source, [Segment::Image { start: part.start, end: Some(part.end) }]);
             }
             Some((size, Resolved::Parts(parts))) => {
                 // Several parts are resolved only where the size is known.
@@ -98,8 +97,7 @@ impl Asked<'_> {
                     [Segment::Text(multipart.head(*part)), image]
                 });
                 let tail = Segment::Text(multipart.tail());
-                *response.body_mut() =
-                    image_body(source, self.client.sending(), segments.chain([tail]).collect::<Vec<_>>());
+                *response.body_mut() = self.image_body(source, segments.chain([tail]).collect::<Vec<_>>());
             }
         }
         Answered { response, outcome }

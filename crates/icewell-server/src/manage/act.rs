@@ -10,7 +10,8 @@ use serde_json::json;
 use tracing::info;
 
 use super::{CLEAR_TARGET, Named, Old, Request, reply};
-use crate::daemon::{Body, Daemon, blocking};
+use crate::body::Body;
+use crate::daemon::{Daemon, blocking};
 use crate::error::chain;
 use crate::filler::{self, Asker};
 

@@ -4,8 +4,7 @@ use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
 use serde::Serialize;
 
-use crate::body;
-use crate::daemon::Body;
+use crate::body::Body;
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=UTF-8");
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=UTF-8");
@@ -90,7 +89,7 @@ fn worded(form: Form, status: StatusCode, message: &str, tail: &str) -> Response
             (PLAIN, format!("{status_line}\n\n{message}{end}"))
         }
     };
-    let mut response = Response::new(body::text(text));
+    let mut response = Response::new(Body::text(text));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
@@ -114,7 +113,7 @@ fn escaped(text: &str) -> String {
 
 /// An answer that needs no words. It is typed all the same, as Glance's.
 pub(crate) fn empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(body::empty());
+    let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HTML);
     response
@@ -124,7 +123,7 @@ pub(crate) fn empty(status: StatusCode) -> Response<Body> {
 pub(crate) fn json(value: &impl Serialize) -> Response<Body> {
     match serde_json::to_vec(value) {
         Ok(text) => {
-            let mut response = Response::new(body::text(text));
+            let mut response = Response::new(Body::text(text));
             response.headers_mut().insert(CONTENT_TYPE, JSON);
             response
         }

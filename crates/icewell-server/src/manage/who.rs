@@ -16,8 +16,8 @@ use subtle::ConstantTimeEq;
 use tracing::warn;
 
 use super::reply::{self, Form};
-use crate::body::answer_body;
-use crate::daemon::{Body, Daemon};
+use crate::body::Body;
+use crate::daemon::Daemon;
 use crate::error::Error;
 use crate::origin::{Answer, Glance, NoAnswer};
 use crate::pass::relayed;
@@ -132,7 +132,7 @@ pub(crate) async fn may_by_glance(
 pub(crate) fn relay_refusal(form: Form, answer: Answer) -> Response<Body> {
     let failed = match answer.status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            let mut response = Response::new(answer_body(answer.body));
+            let mut response = Response::new(Body::Stream(answer.body));
             *response.status_mut() = answer.status;
             *response.headers_mut() = relayed(answer.headers);
             return response;

@@ -14,10 +14,9 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 
 use super::connect::Connector;
-use super::upload::Giving;
+use super::upload::{Given, Giving};
 use super::{Answer, NoAnswer, Reach};
-use crate::body::{empty, text};
-use crate::daemon::Body;
+use crate::body::Body;
 use crate::error::{Error, chain};
 use crate::tls::{certificates, provider};
 
@@ -30,7 +29,7 @@ const CONTINUE: Duration = Duration::from_secs(1);
 /// A pool of connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    pool: legacy::Client<HttpsConnector<Connector>, Body>,
+    pool: legacy::Client<HttpsConnector<Connector>, Given>,
     /// For connecting, for the answer's beginning, and between two pieces of a body.
     timeout: Duration,
 }
@@ -73,7 +72,7 @@ impl Client {
     /// it, as it may have been idle.
     pub(crate) async fn ask(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Answer, NoAnswer> {
         let request = || {
-            let mut request = Request::new(empty());
+            let mut request = Request::new(Body::empty().into_http());
             *request.method_mut() = method.clone();
             *request.uri_mut() = uri.clone();
             *request.headers_mut() = headers.clone();
@@ -93,7 +92,7 @@ impl Client {
 
     /// Sends a request whose body is at hand, once.
     pub(crate) async fn post(&self, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Result<Answer, NoAnswer> {
-        let mut request = Request::new(text(body));
+        let mut request = Request::new(Body::text(body).into_http());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = headers.clone();

@@ -69,13 +69,14 @@ impl Http {
 
     /// Passes on a request of a client to the path and query it names. Redirects are the client's to follow.
     /// `expects`: the client waits to be asked for the body.
-    pub(crate) async fn send(&self, mut request: Request<Incoming>, expects: bool) -> Result<Answer, NoAnswer> {
-        let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
-        *request.uri_mut() = self.uri(target)?;
-        if request.body().is_end_stream() {
-            return self.client.ask(request.method(), request.uri(), request.headers()).await;
+    pub(crate) async fn send(&self, request: Request<Option<Incoming>>, expects: bool) -> Result<Answer, NoAnswer> {
+        let (mut head, body) = request.into_parts();
+        let target = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        head.uri = self.uri(target)?;
+        match body.filter(|body| !body.is_end_stream()) {
+            Some(body) => self.client.send(Request::from_parts(head, body), expects).await,
+            None => self.client.ask(&head.method, &head.uri, &head.headers).await,
         }
-        self.client.send(request, expects).await
     }
 
     /// Where the origin has this path.

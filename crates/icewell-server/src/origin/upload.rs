@@ -11,10 +11,13 @@ use ::http::StatusCode;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 
-use crate::daemon::Body;
 use crate::error::chain;
+
+/// A request's body on its way to the origin.
+pub(super) type Given = UnsyncBoxBody<Bytes, io::Error>;
 
 /// The side of who passes a body on. When it is dropped with the body still held or refused, or before there was an
 /// answer, the body is let go of, and with it the connections of both sides.
@@ -57,7 +60,7 @@ impl Giving {
     }
 
     /// The body itself. It fails where the client's fails, so that the origin never takes a part for the whole.
-    pub(super) fn body(&self) -> Body {
+    pub(super) fn body(&self) -> Given {
         Passing(self.upload()).boxed_unsync()
     }
 

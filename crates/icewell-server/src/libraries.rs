@@ -1,0 +1,79 @@
+//! Connections on which more is said than plain requests: hyper speaks HTTP/1 with bodies, and HTTP/2.
+
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::Watcher;
+use tracing::debug;
+
+use crate::connection::{Rewound, Serving, Wire};
+use crate::request_log;
+use crate::route::{self, Client};
+
+/// The most bytes of a request's head: about this much, as what came with it is looked at.
+const MAX_HEAD: usize = 64 << 10;
+/// How many answers run at a time on one connection of HTTP/2.
+const MAX_STREAMS: u32 = 64;
+/// How much of an answer may be on its way to the client of HTTP/2 before it says that it wants more is for the client to
+/// say; this is what is gathered here for it.
+const SEND_BUFFER: usize = 1 << 20;
+
+/// What hyper is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Libraries {
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+}
+
+impl Libraries {
+    pub(crate) fn new(idle_timeout: Duration) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1.timer(TokioTimer::new()).header_read_timeout(idle_timeout).max_buf_size(MAX_HEAD);
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEAD as u32)
+            .max_send_buf_size(SEND_BUFFER)
+            // Who does not answer this is gone; a connection without requests is none too many.
+            .keep_alive_interval(idle_timeout)
+            .keep_alive_timeout(idle_timeout);
+        Libraries { http1, http2 }
+    }
+
+    /// Goes on with a connection of HTTP/1, to its end.
+    pub(crate) async fn http1(&self, rest: Rewound, client: Client, serving: Serving, watcher: Watcher) {
+        let service = service_fn(move |request| answer(serving.clone(), client, request));
+        let connection = watcher.watch(self.http1.serve_connection(TokioIo::new(rest), service));
+        ended(connection.await, client);
+    }
+
+    /// Serves a connection of HTTP/2, to its end.
+    pub(crate) async fn http2(&self, wire: Wire, client: Client, serving: Serving, watcher: Watcher) {
+        let service = service_fn(move |request| answer(serving.clone(), client, request));
+        let connection = watcher.watch(self.http2.serve_connection(TokioIo::new(wire), service));
+        ended(connection.await, client);
+    }
+}
+
+async fn answer(
+    serving: Serving,
+    client: Client,
+    request: Request<Incoming>,
+) -> Result<http::Response<request_log::Logged>, Infallible> {
+    let started = Instant::now();
+    let (mut request, body) = request.into_parts();
+    let answered = route::answer(&serving.daemon, client, &mut request, Some(body), &serving.fills_stop).await;
+    Ok(request_log::log(&serving.daemon, client.address, started, &request, answered))
+}
+
+fn ended(ended: hyper::Result<()>, client: Client) {
+    if let Err(error) = ended {
+        debug!(client = %client.address, %error, "the connection broke off");
+    }
+}
