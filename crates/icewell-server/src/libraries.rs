@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use http::Request;
+use http::header::{HOST, HeaderValue};
+use http::{Request, Uri};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -55,7 +56,7 @@ impl Libraries {
 
     /// Serves a connection of HTTP/2, to its end.
     pub(crate) async fn http2(&self, wire: Wire, client: Client, serving: Serving, watcher: Watcher) {
-        let service = service_fn(move |request| answer(serving.clone(), client, request));
+        let service = service_fn(move |request| answer(serving.clone(), client, as_http1(request)));
         let connection = watcher.watch(self.http2.serve_connection(TokioIo::new(wire), service));
         ended(connection.await, client);
     }
@@ -70,6 +71,19 @@ async fn answer(
     let (mut request, body) = request.into_parts();
     let answered = route::answer(&serving.daemon, client, &mut request, Some(body), &serving.fills_stop).await;
     Ok(request_log::log(&serving.daemon, client.address, started, &request, answered))
+}
+
+/// HTTP/2 names scheme and host with the target (RFC 9113 §8.3.1): a `Host` says the same to whoever comes after us.
+fn as_http1(mut request: Request<Incoming>) -> Request<Incoming> {
+    let uri = std::mem::take(request.uri_mut());
+    if let Some(host) = uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
+        request.headers_mut().entry(HOST).or_insert(host);
+    }
+    *request.uri_mut() = match uri.path_and_query() {
+        Some(target) => Uri::from(target.clone()),
+        None => uri,
+    };
+    request
 }
 
 fn ended(ended: hyper::Result<()>, client: Client) {

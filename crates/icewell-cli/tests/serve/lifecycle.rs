@@ -201,7 +201,7 @@ fn health_and_metrics() {
     assert_eq!((admin("/healthz").status, admin("/readyz").status), (200, 200));
     assert_eq!(admin("/nothing").status, 404);
     assert_eq!(Ask::new("POST", "/metrics").of(daemon.admin).status, 405);
-    assert_eq!(admin("/metrics").header("content-type"), "text/plain; version=0.0.4");
+    assert!(admin("/metrics").header("content-type").starts_with("text/plain; version=0.0.4"));
     daemon.get("/a").is(&image.bytes);
     daemon.settles_at("a", 0);
     daemon.get("/a").is(&image.bytes);

@@ -11,7 +11,9 @@ mod hits;
 mod keys;
 mod real_images;
 
+mod by_hyper;
 mod conditional;
+mod connections;
 mod freshness;
 mod herd;
 mod ranges;

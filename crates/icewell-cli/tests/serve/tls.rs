@@ -18,10 +18,15 @@ fn curl(ca: &Path, url: &str, into: &Path) -> Command {
 /// What curl says when it has got the image, which it compares.
 #[track_caller]
 fn gets(daemon: &Daemon, ca: &Path, image: &Image) -> String {
+    gets_by(daemon, ca, image, "--http1.1")
+}
+
+#[track_caller]
+fn gets_by(daemon: &Daemon, ca: &Path, image: &Image, version: &str) -> String {
     let temp = tempfile::tempdir().unwrap();
     let copy = temp.path().join("copy");
     let output = curl(ca, &daemon.https("/a"), &copy)
-        .args(["-w", "%{http_code} %{http_version} %header{cache-status}"])
+        .args([version, "-w", "%{http_code} %{http_version} %header{cache-status}"])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -39,17 +44,20 @@ fn images_by_https() {
     let image = Image::new(1, 3_000_000);
     let origin = Origin::of(&image);
     let daemon = Daemon::with(&origin, &authority.issue("server").options());
-    assert!(gets(&daemon, &authority.cert, &image).starts_with("200 1.1"));
+    assert!(gets_by(&daemon, &authority.cert, &image, "--http1.1").starts_with("200 1.1"));
     daemon.settles_at("a", 0);
-    assert!(gets(&daemon, &authority.cert, &image).starts_with("200 1.1"));
-    daemon.settles_at("a", 1);
+    for (hits, version, said) in [(1, "--http1.1", "200 1.1 icewell; hit"), (2, "--http2", "200 2 icewell; hit")] {
+        let told = gets_by(&daemon, &authority.cert, &image, version);
+        assert!(told.starts_with(said), "{told}");
+        daemon.settles_at("a", hits);
+    }
     assert_eq!(daemon.logged("https://").len(), 2, "where it serves, and what to try");
     assert_eq!(daemon.logged(" scheme=\"https\"").len(), 1);
     assert!(!is_trusted(&daemon, &Authority::new("another").cert));
 }
 
 #[test]
-fn http_1_1_is_what_is_agreed_on() {
+fn both_versions_of_http_can_be_agreed_on() {
     let authority = Authority::new("ca");
     let daemon = Daemon::with(&Origin::of(&Image::new(2, 10)), &authority.issue("server").options());
     let agreed = |offered: &str| {
@@ -57,9 +65,38 @@ fn http_1_1_is_what_is_agreed_on() {
         let output = command.stdin(Stdio::null()).output().unwrap();
         (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
-    let (done, text) = agreed("h2,http/1.1");
-    assert!(done && text.contains("ALPN protocol: http/1.1"), "{text}");
-    assert!(!agreed("h2").0);
+    for (offered, wanted) in [("h2,http/1.1", "h2"), ("http/1.1", "http/1.1")] {
+        let (done, text) = agreed(offered);
+        assert!(done && text.contains(&format!("ALPN protocol: {wanted}")), "{text}");
+    }
+    assert!(!agreed("spdy/3").0);
+}
+
+#[test]
+fn many_images_over_one_connection_of_http_2() {
+    let authority = Authority::new("ca");
+    let image = Image::new(12, 2_000_000);
+    let origin = Origin::of(&image);
+    let daemon = Daemon::with(&origin, &authority.issue("server").options());
+    let temp = tempfile::tempdir().unwrap();
+    let copy = |number: usize| temp.path().join(number.to_string());
+    let mut command = Command::new("curl");
+    command.args(["-sS", "--noproxy", "*", "-m", "60", "--http2", "-Z", "--cacert"]).arg(&authority.cert);
+    command.args(["-w", "%{http_version} %{num_connects}\\n"]);
+    for number in 0..20 {
+        // The same image by several names, misses and hits.
+        command.arg("-o").arg(copy(number)).arg(daemon.https(&format!("/{}", number % 5)));
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.lines().all(|line| line.starts_with("2 ")), "{output:?}");
+    for number in 0..20 {
+        let copied = fs::read(copy(number)).unwrap();
+        assert!(copied == *image.bytes, "{number}: {} bytes, {said}", copied.len());
+    }
+    // curl opens a second one at most while it does not know yet what the first is.
+    let connections: u32 = said.lines().filter_map(|line| line.split(' ').nth(1)?.parse::<u32>().ok()).sum();
+    assert!(connections < 20, "{said}");
 }
 
 #[test]
@@ -241,12 +278,14 @@ fn a_stop_lets_a_running_download_come_to_its_end() {
 fn a_broken_fill_is_a_broken_answer() {
     let authority = Authority::new("ca");
     let image = Image { sized: false, ..Image::new(9, 5_000_000) };
-    let told = image.clone();
-    let origin = Origin::new(move |request| {
-        let reply = told.answer(request);
-        if request.nth < 9 { reply.cut(2_000_000, crate::fixture::Cut::Close) } else { reply }
-    });
-    let daemon = Daemon::with(&origin, &authority.issue("server").options());
-    let output = curl(&authority.cert, &daemon.https("/a"), Path::new("/dev/null")).output().unwrap();
-    assert!(matches!(output.status.code(), Some(18 | 56)), "{output:?}");
+    for version in ["--http1.1", "--http2"] {
+        let told = image.clone();
+        let origin = Origin::new(move |request| {
+            let reply = told.answer(request);
+            if request.nth < 9 { reply.cut(2_000_000, crate::fixture::Cut::Close) } else { reply }
+        });
+        let daemon = Daemon::with(&origin, &authority.issue("server").options());
+        let output = curl(&authority.cert, &daemon.https("/a"), Path::new("/dev/null")).arg(version).output().unwrap();
+        assert!(matches!(output.status.code(), Some(18 | 56 | 92)), "{output:?}");
+    }
 }
