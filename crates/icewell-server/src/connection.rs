@@ -228,9 +228,8 @@ impl Connection {
             }
             // What comes meanwhile are further requests, up to a limit.
             while self.buffer.len() < MAX_HEAD {
-                match std::task::ready!(self.wire.poll_read_into(context, &mut self.buffer))? {
-                    0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
-                    _ => {}
+                if std::task::ready!(self.wire.poll_read_into(context, &mut self.buffer))? == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
                 }
             }
             Poll::Pending

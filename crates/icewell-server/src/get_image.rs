@@ -341,6 +341,7 @@ impl Asked<'_> {
 }
 
 /// What came of waiting for a fill.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once, and a box would cost each request")]
 enum Followed {
     Answered(Answered),
     /// The cache has it, or nobody knows: begin anew.

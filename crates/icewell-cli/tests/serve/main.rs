@@ -3,6 +3,7 @@
 //! One module per promise.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "in a test a panic is how failure is told")]
+#![allow(clippy::duplicate_mod, reason = "`by_hyper` is there to run the same tests twice")]
 
 mod fixture;
 

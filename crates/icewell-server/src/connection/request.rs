@@ -14,6 +14,7 @@ use httparse::{Header, Status};
 const MAX_FIELDS: usize = 100;
 
 /// What comes next on a connection.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once, and a box would cost each request")]
 pub(super) enum Next {
     Plain(Head),
     /// Something that hyper has to look at.
