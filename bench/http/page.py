@@ -9,7 +9,7 @@ import pathlib
 import shutil
 import sys
 
-from harness import plot
+from harness import goals, plot
 from harness.figures import OURS, best_peer, failures, figures, number, ratio, spread
 from harness.servers import ROOT
 
@@ -39,7 +39,7 @@ def main():
 
 
 def made_of(record):
-    parts = [made_on(record), summary(record["rows"])]
+    parts = [verdicts(record), made_on(record), summary(record["rows"])]
     for group, title in GROUPS.items():
         rows = [row for row in record["rows"] if row["group"] == group]
         if rows:
@@ -47,6 +47,19 @@ def made_of(record):
             parts.append(f"### {title}\n\n![{title}](performance/{group}.svg)\n")
             parts += [detail(row) for row in rows]
     return "\n".join(parts)
+
+
+def verdicts(record):
+    """The goals, and how the run met them."""
+    found, notes = goals.verdicts(record), goals.notes()
+    lines = [f"### Verdicts\n\n{goals.counted(found)}.\n"]
+    lines += ["| goal | row | Icewell | beside | wanted | verdict |", "|---|---|---|---|---|---|"]
+    for one in found:
+        verdict = one["verdict"] if one["met"] is not False else f"**{one['verdict']}**"
+        note = notes.get(one["row"], "") if one["met"] is False else ""
+        cells = [one["goal"], one["row"], one["ours"] or "–", one["beside"] or "–", one["wanted"]]
+        lines.append(f"| {' | '.join(cells)} | {verdict}{': ' + note if note else ''} |")
+    return "\n".join(lines) + "\n"
 
 
 def made_on(record):

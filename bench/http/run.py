@@ -17,9 +17,9 @@ import sys
 import time
 import traceback
 
-from harness import client, machine, rows, table
+from harness import client, goals, machine, rows, table
 from harness.origin import Origin
-from harness.rows import GIB, KIB, MIB
+from harness.rows.plan import GIB, HERD, HERD_RATE, KIB, MIB, SMALL, Plan
 from harness.servers import ROOT, USUAL, NotThere, Setting, kind
 
 TARGET = ROOT / "target/bench-http"
@@ -41,6 +41,7 @@ def main():
     def keep():
         """After each row: a run that is stopped leaves what it has."""
         record["seconds"] = round(time.monotonic() - begun)
+        record["verdicts"] = goals.verdicts(record)
         out.write_text(json.dumps(record, indent=1) + "\n")
 
     with contextlib.ExitStack() as stack:
@@ -49,6 +50,8 @@ def main():
         if not options.keep:
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
         run(options, plan, folder, stack, record, keep)
+    keep()
+    print(table.verdicts(record["verdicts"]), flush=True)
     say(f"{record['seconds']} s; all figures: {out}")
 
 
@@ -58,7 +61,7 @@ def run(options, plan, folder, stack, record, keep):
     def port(name):
         return ports.setdefault(name, options.port + 1 + len(ports))
 
-    origin = Origin(folder, options.port, rows.HERD_RATE)
+    origin = Origin(folder, options.port, HERD_RATE)
     storage = sum(plan.warm().values()) + plan.cold_bytes() + GIB // 2
     setting = Setting(folder, origin, storage, port, options.icewell)
     servers = [kind(name, options.icewell)(name, setting, port(name)) for name in options.servers]
@@ -114,13 +117,13 @@ def alone(origin, plan):
     class Itself:
         name, tls, port, pids = "origin", False, origin.port, origin.tree.pids
 
-    said = client.once(Itself, f"/slow/alone/{rows.HERD}", plan.herd_size, 1, plan.give_up)
+    said = client.once(Itself, f"/slow/alone/{HERD}", plan.herd_size, 1, plan.give_up)
     return {"first_byte": said["first_byte"][0], "done": said["done"][0], "bytes": plan.herd_size}
 
 
 def check(server, plan):
     """Fills the server with all it is to serve, and proves that it serves it right, and without the origin."""
-    for name, size in (plan.warm() if server.warm else {rows.SMALL: plan.warm()[rows.SMALL]}).items():
+    for name, size in (plan.warm() if server.warm else {SMALL: plan.warm()[SMALL]}).items():
         path = server.prepare(name, size)
         wanted = server.setting.origin.digest(name)
         deadline = None
@@ -178,7 +181,7 @@ def measure(row, servers, plan):
 def plan_of(options):
     quick = options.quick
     sizes = options.sizes or ([8 * MIB, 256 * MIB] if quick else [64 * MIB, 2 * GIB])
-    return rows.Plan(
+    return Plan(
         sizes=sizes,
         rounds=options.rounds or (1 if quick else 3),
         seconds=options.seconds or (0.7 if quick else 2),
