@@ -94,6 +94,10 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "TIME", env = "ICEWELL_ORIGIN_TIMEOUT", hide_env_values = true)]
     pub(crate) origin_timeout: Option<Span>,
 
+    #[arg(help = with_default("Break a body off that comes from the origin with fewer bytes a second than this; 0 takes any", |usual| format!("{}KiB", usual.origin_min_rate >> 10)))]
+    #[arg(long, value_name = "SIZE", env = "ICEWELL_ORIGIN_MIN_RATE", hide_env_values = true)]
+    pub(crate) origin_min_rate: Option<Size>,
+
     /// Trust the certificates in this PEM file when talking to the origin
     #[arg(long, value_name = "FILE", env = "ICEWELL_ORIGIN_CA", hide_env_values = true)]
     pub(crate) origin_ca: Option<PathBuf>,
@@ -159,6 +163,7 @@ impl Settings {
             auth_ttl: self.auth_ttl.or(file.auth_ttl),
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
             origin_timeout: self.origin_timeout.or(file.origin_timeout),
+            origin_min_rate: self.origin_min_rate.or(file.origin_min_rate),
             origin_ca: self.origin_ca.or(file.origin_ca),
             os_cloud: self.os_cloud.or(file.os_cloud),
             log_format: self.log_format.or(file.log_format),
@@ -188,6 +193,7 @@ impl Settings {
         set(&mut config.auth_ttl, self.auth_ttl.map(|Span(time)| time));
         set(&mut config.drain_timeout, self.drain_timeout.map(|Span(time)| time));
         set(&mut config.origin_timeout, self.origin_timeout.map(|Span(time)| time));
+        set(&mut config.origin_min_rate, self.origin_min_rate.map(|Size(bytes)| bytes));
         set(&mut config.origin_ca, self.origin_ca.map(Some));
     }
 }
@@ -298,7 +304,7 @@ mod tests {
     fn options_and_file_mean_the_same() {
         let file = toml::from_str(
             "listen = '[::1]:1'\nadmin = '127.0.0.1:2'\nadmin_token_file = '/t'\nadmin_role = 'r'\nmax_size = '30MB'\ncount = 'allocated'\nmin_free = '2.5%'\nstall_time = 60\n\
-             serve_stale = true\nmax_connections = 3\nidle_timeout = '4s'\ndrain_timeout = '5s'\norigin_timeout = '6s'\n\
+             serve_stale = true\nmax_connections = 3\nidle_timeout = '4s'\ndrain_timeout = '5s'\norigin_timeout = '6s'\norigin_min_rate = '7KiB'\n\
              origin_ca = '/ca.pem'\ntls_cert = '/cert.pem'\ntls_key = '/key.pem'\n",
         )
         .unwrap();
@@ -316,6 +322,7 @@ mod tests {
             "--idle-timeout=4",
             "--drain-timeout=5",
             "--origin-timeout=6",
+            "--origin-min-rate=7KiB",
             "--origin-ca=/ca.pem",
             "--tls-cert=/cert.pem",
             "--tls-key=/key.pem",
@@ -332,6 +339,7 @@ mod tests {
             assert_eq!(config.max_connections, 3);
             let times = [config.idle_timeout, config.drain_timeout, config.origin_timeout];
             assert_eq!(times, [4, 5, 6].map(Duration::from_secs));
+            assert_eq!(config.origin_min_rate, 7 << 10);
             assert_eq!(config.origin_ca, Some("/ca.pem".into()));
             assert_eq!((config.tls_cert, config.tls_key), (Some("/cert.pem".into()), Some("/key.pem".into())));
         }

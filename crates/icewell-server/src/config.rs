@@ -50,6 +50,9 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// How long the origin may take to connect, to answer, and between two pieces of a body.
     pub origin_timeout: Duration,
+    /// How many bytes of a body the origin has to send in a second, measured over `origin_timeout` of waiting for it; 0
+    /// for any.
+    pub origin_min_rate: u64,
     /// A file of certificates (PEM) to trust besides the system's.
     pub origin_ca: Option<PathBuf>,
     /// Who the daemon is to a Glance, when no client waits: for the queue, for fills that broke off, and to notice what
@@ -105,6 +108,7 @@ impl Config {
             idle_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),
             origin_timeout: Duration::from_secs(30),
+            origin_min_rate: 1024,
             origin_ca: None,
             credentials: None,
             on_ready: None,

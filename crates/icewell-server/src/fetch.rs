@@ -18,6 +18,8 @@ use crate::service::Service;
 
 /// How long the origin may take to connect, to answer, and between two pieces of a body.
 const ORIGIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many bytes have to come in a second.
+const ORIGIN_MIN_RATE: u64 = 1024;
 
 /// Fetches images from one origin.
 #[derive(Debug)]
@@ -69,7 +71,7 @@ impl Fetcher {
 
     fn make(cache: Cache, origin: &str, credentials: Option<Credentials>, bind: Bind) -> Result<Self, Error> {
         let ca = credentials.as_ref().and_then(|credentials| credentials.ca().map(Into::into));
-        let origin = Origin::parse(origin, &Reach { timeout: ORIGIN_TIMEOUT, ca })?;
+        let origin = Origin::parse(origin, &Reach { timeout: ORIGIN_TIMEOUT, min_rate: ORIGIN_MIN_RATE, ca })?;
         let credentials = credentials.filter(|_| origin.glance().is_some());
         if origin.glance().is_some() && credentials.is_none() {
             return Err(Error::usage(
@@ -141,6 +143,7 @@ impl Fetcher {
                     return failed(format!("the origin answers {}", refusal.status));
                 }
                 Progress::Ended(End::Broken { reason, .. }) => return failed(reason.to_string()),
+
                 Progress::Ended(End::NotKept(_)) => return failed("the bytes cannot be kept".into()),
             }
             if follow.changed().await.is_err() {

@@ -42,7 +42,7 @@ impl LegacyApi {
     /// The client cannot be set up.
     pub fn new(host: &str, port: u16) -> Result<Self, Error> {
         let host = if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.to_owned() };
-        let client = Client::new(&Reach { timeout: TIMEOUT, ca: None })?;
+        let client = Client::new(&Reach { timeout: TIMEOUT, min_rate: 0, ca: None })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::new("cannot start the runtime").with_source(error))?;
         Ok(LegacyApi { base: format!("http://{host}:{port}/v2"), client, runtime })

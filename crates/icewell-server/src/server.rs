@@ -54,7 +54,8 @@ async fn run(mut config: Config) -> Result<(), Error> {
     let on_ready = config.on_ready.take();
     let token = config.admin_token_file.as_deref().map(AdminToken::read).transpose()?;
     let ca = config.origin_ca.clone().or_else(|| config.credentials.as_ref()?.ca().map(Into::into));
-    let origin = Origin::parse(&config.origin, &Reach { timeout: config.origin_timeout, ca })?;
+    let reach = Reach { timeout: config.origin_timeout, min_rate: config.origin_min_rate, ca };
+    let origin = Origin::parse(&config.origin, &reach)?;
     let credentials = config.credentials.take().filter(|_| origin.glance().is_some());
     let role =
         config.admin_role.as_deref().map(|name| AdminRole::new(name, &origin, credentials.as_ref())).transpose()?;

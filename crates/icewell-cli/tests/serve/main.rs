@@ -29,6 +29,7 @@ mod metrics;
 mod one_directory;
 mod open_images;
 mod status;
+mod slow_origins;
 
 mod origin_tls;
 mod proxy;

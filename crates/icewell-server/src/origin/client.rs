@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 
 use super::connect::Connector;
+use super::pace::Pace;
 use super::upload::{Given, Giving};
 use super::{Answer, NoAnswer, Reach};
 use crate::body::Body;
@@ -32,6 +33,8 @@ pub(crate) struct Client {
     pool: legacy::Client<HttpsConnector<Connector>, Given>,
     /// For connecting, for the answer's beginning, and between two pieces of a body.
     timeout: Duration,
+    /// How many bytes of a body have to come in a second.
+    min_rate: u64,
 }
 
 impl Client {
@@ -65,7 +68,7 @@ impl Client {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .build(connector);
-        Ok(Client { pool, timeout: reach.timeout })
+        Ok(Client { pool, timeout: reach.timeout, min_rate: reach.min_rate })
     }
 
     /// Sends a request without a body. One that can do no harm is sent a second time if its connection was closed under
@@ -147,7 +150,8 @@ impl Client {
     fn answer(&self, response: ::http::Response<Incoming>, upload: Option<Giving>) -> Answer {
         let (head, body) = response.into_parts();
         let framed = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| head.headers.contains_key(name));
-        let reading = Reading { body, _upload: upload, timeout: self.timeout };
+        let pace = Pace::new(self.min_rate, self.timeout);
+        let reading = Reading { body, _upload: upload, timeout: self.timeout, pace };
         let body = stream::try_unfold(reading, |mut reading| async {
             Ok(reading.next().await?.map(|piece| (piece, reading)))
         });
@@ -164,11 +168,13 @@ struct Reading {
     body: Incoming,
     _upload: Option<Giving>,
     timeout: Duration,
+    pace: Pace,
 }
 
 impl Reading {
     async fn next(&mut self) -> std::io::Result<Option<Bytes>> {
         loop {
+            let began = Instant::now();
             let frame = match tokio::time::timeout(self.timeout, self.body.frame()).await {
                 Ok(None) => return Ok(None),
                 Ok(Some(frame)) => frame.map_err(|error| std::io::Error::other(chain(&error)))?,
@@ -176,6 +182,8 @@ impl Reading {
             };
             // Trailers are not passed on.
             if let Ok(data) = frame.into_data() {
+                let paced = self.pace.came(data.len(), began.elapsed());
+                paced.map_err(|too_slow| std::io::Error::other(too_slow.to_string()))?;
                 return Ok(Some(data));
             }
         }

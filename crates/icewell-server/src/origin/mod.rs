@@ -8,6 +8,7 @@ mod connect;
 mod folder;
 mod glance;
 mod http;
+mod pace;
 mod upload;
 
 use std::fmt;
@@ -77,7 +78,10 @@ pub(crate) enum Origin {
 /// How an origin is reached.
 #[derive(Clone, Debug)]
 pub(crate) struct Reach {
+    /// For connecting, for the answer's beginning, and between two pieces of a body.
     pub(crate) timeout: Duration,
+    /// How many bytes of a body have to come in a second, measured over `timeout`; 0 for any.
+    pub(crate) min_rate: u64,
     pub(crate) ca: Option<PathBuf>,
 }
 
