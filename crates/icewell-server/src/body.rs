@@ -17,7 +17,7 @@ use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::daemon::{Daemon, blocking};
 use crate::fill::{End, Growing, Progress};
@@ -32,6 +32,8 @@ use crate::rest::{content_length, is_of, range_from, rest};
 const CHUNK: u64 = 64 << 10;
 /// A range that begins this far ahead of what is written is asked from the origin instead of waited for.
 const FAR_AHEAD: u64 = 1 << 20;
+/// How often in a row a client's own answer of the origin may break off.
+const MAX_BREAKS: u32 = 3;
 
 /// What a body consists of, in order.
 #[derive(Debug)]
@@ -264,8 +266,12 @@ pub(crate) struct Follower {
     image: Arc<Growing>,
     /// The origin's own answer, and where it has come to.
     direct: Option<(u64, AnswerBody)>,
+    /// Held while that is of what lies far ahead.
+    ahead: Option<OwnedSemaphorePermit>,
     /// Whether the origin was asked in vain, so that waiting is all there is.
     patient: bool,
+    /// How often its own answer broke off in a row.
+    breaks: u32,
 }
 
 impl Follower {
@@ -276,7 +282,17 @@ impl Follower {
         progress: watch::Receiver<Progress>,
         image: Arc<Growing>,
     ) -> Box<Self> {
-        Box::new(Follower { daemon, key, caller, progress, image, direct: None, patient: false })
+        Box::new(Follower {
+            daemon,
+            key,
+            caller,
+            progress,
+            image,
+            direct: None,
+            ahead: None,
+            patient: false,
+            breaks: 0,
+        })
     }
 
     /// The next bytes from `start` on, at most up to `end`; none at the end of the image.
@@ -287,9 +303,17 @@ impl Follower {
         loop {
             if let Some((at, body)) = &mut self.direct {
                 if *at == start {
-                    return next_piece(at, body, end).await;
+                    match next_piece(at, body, end).await {
+                        Ok(piece) => {
+                            self.breaks = 0;
+                            return Ok(piece);
+                        }
+                        Err(error) if self.breaks == MAX_BREAKS => return Err(error),
+                        // What has come is right; the fill, or the origin asked again, has the rest.
+                        Err(_) => (self.breaks, self.patient) = (self.breaks + 1, true),
+                    }
                 }
-                self.direct = None;
+                (self.direct, self.ahead) = (None, None);
             }
             let (visible, size, ended) = {
                 let progress = self.progress.borrow_and_update();
@@ -317,7 +341,18 @@ impl Follower {
                 }
                 Some(ended) => return Err(ended.into()),
                 None if !self.patient && start > visible.saturating_add(FAR_AHEAD) => {
-                    self.direct = self.ask_origin(start, end).await.map(|body| (start, body));
+                    // Until it is this client's turn to ask, the fill may have come there.
+                    let permit = tokio::select! {
+                        permit = self.image.ahead.clone().acquire_owned() => permit.ok(),
+                        Ok(()) = self.progress.changed() => continue,
+                    };
+                    if permit.is_some() {
+                        self.direct = self.ask_origin(start, end).await.map(|body| (start, body));
+                        if self.direct.is_none() && self.daemon.origin.glance().is_none() {
+                            self.image.ahead.close();
+                        }
+                    }
+                    self.ahead = permit.filter(|_| self.direct.is_some());
                     self.patient = self.direct.is_none();
                 }
                 None => {
@@ -387,7 +422,7 @@ fn skip(body: AnswerBody, mut bytes: u64) -> AnswerBody {
 
 /// Whether an answer is of the same image: the same validators, and the same size where it tells one.
 fn same_image(answer: &Answer, head: &ImageHead) -> bool {
-    let size = content_length(&answer.headers).filter(|_| answer.status == StatusCode::OK);
+    let size = whole_size(answer);
     is_of(answer, &head.metadata.validators) && (size.is_none() || head.size.is_none() || size == head.size)
 }
 

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{HeaderMap, StatusCode};
 use icewell::{ImageId, Reader};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tracing::warn;
 
 use crate::daemon::blocking;
@@ -27,6 +27,8 @@ use crate::pages::Pages;
 
 /// The last bytes are held back until the whole image is verified, so that nobody who gets them all got wrong ones.
 const HELD_BACK: u64 = 4096;
+/// How many clients of one fill may ask the origin for what lies far ahead at a time. More would be a herd.
+const ASKS_AHEAD: usize = 16;
 
 /// How far a fill has come.
 #[derive(Clone, Debug)]
@@ -56,6 +58,8 @@ pub(crate) struct Growing {
     pub(crate) refetched: bool,
     /// Whether another process fills it, and this one only follows.
     pub(crate) theirs: bool,
+    /// Who asks the origin for what lies far ahead holds one of these. Closed where the origin gives no part.
+    pub(crate) ahead: Arc<Semaphore>,
 }
 
 /// Why a fill ended without an image to follow.
@@ -154,7 +158,8 @@ struct Tally {
 impl Growing {
     pub(crate) fn new(head: ImageHead, file: Arc<File>) -> Self {
         let pages = head.size.and_then(|size| Pages::map(&file, size)).map(Arc::new);
-        Growing { head, file, pages, refetched: false, theirs: false }
+        let ahead = Arc::new(Semaphore::new(ASKS_AHEAD));
+        Growing { head, file, pages, refetched: false, theirs: false, ahead }
     }
 }
 

@@ -8,11 +8,12 @@
 //! 6. Verified, the last bytes are let go; then the image is committed.
 //!
 //! The fill goes on whoever listens. A break of the origin in the middle is healed by asking for the rest.
-//! In whose name the origin is asked, [`asking`] says; the last two steps are [`transfer`]'s; how a fill ends without an
-//! image is worded in [`ending`].
+//! In whose name the origin is asked, [`asking`] says; the last two steps are [`transfer`]'s, breaks on the way
+//! [`healing`]'s; how a fill ends without an image is worded in [`ending`].
 
 mod asking;
 mod ending;
+mod healing;
 mod transfer;
 
 use std::sync::Arc;

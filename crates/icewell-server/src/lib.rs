@@ -65,6 +65,7 @@ mod digest_fields;
 mod freshness;
 mod key;
 mod range;
+mod retry_after;
 mod via;
 
 pub use config::{Config, OnReady, Ready};

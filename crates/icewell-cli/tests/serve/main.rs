@@ -21,6 +21,7 @@ mod ranges;
 
 mod bad_origins;
 mod full_disk;
+mod healing;
 mod lifecycle;
 mod limit;
 mod lost_disk;

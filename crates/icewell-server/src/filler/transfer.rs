@@ -13,15 +13,13 @@ use tokio::time::timeout_at;
 use tracing::{info, warn};
 
 use super::Filler;
+use super::healing::Breaks;
 use crate::daemon::blocking;
 use crate::error::chain;
 use crate::fill::{End, Fill, Growing, Progress, Rest, Wanted};
 use crate::origin::AnswerBody;
 use crate::pages::PIECE;
-use crate::rest::{goes_on, range_from, rest, resumed_at};
 
-/// How often a body that broke off is asked for again without a byte gained in between.
-const MAX_RETRIES: u32 = 3;
 /// How many pieces of a body may wait for the disk.
 const PIECES_AHEAD: usize = 16;
 /// How long bytes wait for more to be written together.
@@ -86,7 +84,7 @@ impl Filler {
             Progress::Filling { written, .. } => written,
             _ => 0,
         };
-        let mut retries = 0;
+        let mut breaks = Breaks::default();
         loop {
             let piece = tokio::select! {
                 piece = body.next() => piece,
@@ -95,7 +93,6 @@ impl Filler {
             };
             let reason = match piece {
                 Some(Ok(piece)) => {
-                    retries = 0;
                     sent += piece.len() as u64;
                     self.daemon.counters.filled.inc_by(piece.len() as u64);
                     if let Err(mpsc::error::SendError(piece)) = pieces.send(piece).await {
@@ -105,30 +102,12 @@ impl Filler {
                 }
                 None if image.head.size.is_none_or(|size| sent >= size) => return Ok(None),
                 None => "the body ended early".to_owned(),
+                // Whether they are the right ones, the size and the digest tell.
+                Some(Err(_)) if image.head.size.is_some_and(|size| sent >= size) => return Ok(None),
                 Some(Err(error)) => error.to_string(),
             };
-            if retries == MAX_RETRIES {
-                return Err(reason);
-            }
-            retries += 1;
-            self.daemon.counters.retries.inc();
-            warn!(image_id = %self.fill.key.id, reason, sent, "the origin broke off; asking for the rest");
-            tokio::time::sleep(Duration::from_millis(100) * 4u32.pow(retries - 1)).await;
-            match self.ask_for_rest(sent, image).await {
-                Some(rest) => *body = rest,
-                None => return Err(reason),
-            }
+            *body = self.heal(sent, image, &mut breaks, reason).await?;
         }
-    }
-
-    /// The bytes of the same image from `offset` on; none where the origin cannot give them.
-    async fn ask_for_rest(&self, offset: u64, image: &Growing) -> Option<AnswerBody> {
-        if self.daemon.origin.glance().is_some() {
-            let answer = self.ask_on(range_from(offset)).await.ok()?;
-            return (resumed_at(&answer) == Ok(Some((offset, image.head.size?)))).then_some(answer.body);
-        }
-        let answer = self.ask(rest(offset, &image.head)?).await.ok()?;
-        goes_on(&answer, offset, image.head.size, &image.head.metadata.validators).then_some(answer.body)
     }
 
     /// The bytes cannot be kept. They give their room back at once, and who follows goes on with the origin.
