@@ -9,6 +9,7 @@ use icewell::ImageId;
 
 use crate::counters::FillEnd;
 use crate::fill::End;
+use crate::retry_after::is_for_now;
 
 /// How many are remembered.
 const KEPT: usize = 100;
@@ -67,12 +68,14 @@ pub(crate) fn failure(end: &End) -> Option<(&'static str, Option<StatusCode>, St
             Some(("not_kept", None, format!("passed through uncached: {why}")))
         }
         End::Uncached { .. } => None,
-        End::Refused(refusal) if refusal.status.is_server_error() => {
+        End::Refused(refusal) if is_for_now(refusal.status) => {
             Some(("origin_error", Some(refusal.status), format!("the origin answers {}", refusal.status)))
         }
         End::Refused(_) => None,
         End::Broken { status, .. } if *status == StatusCode::NOT_FOUND => None,
-        End::Broken { status, reason } => Some(("broken", Some(*status), reason.to_string())),
+        End::Broken { status, reason } | End::Unanswered { status, reason } => {
+            Some(("broken", Some(*status), reason.to_string()))
+        }
         End::NotKept(_) => {
             Some(("not_kept", None, "the bytes could not be kept; clients got them all the same".into()))
         }

@@ -142,8 +142,9 @@ impl Fetcher {
                 Progress::Ended(End::Refused(refusal)) => {
                     return failed(format!("the origin answers {}", refusal.status));
                 }
-                Progress::Ended(End::Broken { reason, .. }) => return failed(reason.to_string()),
-
+                Progress::Ended(End::Broken { reason, .. } | End::Unanswered { reason, .. }) => {
+                    return failed(reason.to_string());
+                }
                 Progress::Ended(End::NotKept(_)) => return failed("the bytes cannot be kept".into()),
             }
             if follow.changed().await.is_err() {

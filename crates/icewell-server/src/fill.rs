@@ -71,6 +71,8 @@ pub(crate) enum End {
     Uncached { why: &'static str, answer: Arc<Mutex<Option<Answer>>> },
     /// The origin answered something that is not the image; everybody gets it.
     Refused(Arc<Refusal>),
+    /// The origin did not answer, whoever asks.
+    Unanswered { status: StatusCode, reason: Arc<str> },
     /// It broke off: the origin did, or sent wrong bytes.
     Broken { status: StatusCode, reason: Arc<str> },
     /// It broke off because the bytes could not be kept; the origin is not to blame, and has the rest.

@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 pub(crate) use self::asking::Asker;
-use self::ending::{broken, refused, uncached};
+use self::ending::{refused, unanswered, uncached};
 use crate::daemon::{Daemon, blocking};
 use crate::digest_fields::vouched_digests;
 use crate::error::chain;
@@ -37,6 +37,7 @@ use crate::freshness::storable;
 use crate::image_head::ImageHead;
 use crate::origin::{Answer, Description};
 use crate::rest::{content_length, goes_on, range_from, rest, resumed_at};
+use crate::retry_after::is_for_now;
 
 /// How long a failure is remembered, so that a herd of clients does not become a herd of requests.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
@@ -51,17 +52,17 @@ pub(crate) fn start(daemon: &Arc<Daemon>, fill: &Arc<Fill>, asker: Asker, found:
         let unfinished = Unfinished(filler.fill.clone(), filler.daemon.clone());
         let end = filler.run().await;
         debug!(image_id = %filler.fill.key.id, ?end, "the fill has ended");
-        let remembered = match &end {
-            Some(End::Broken { .. }) => true,
-            Some(End::Refused(refusal)) => refusal.status.is_server_error(),
-            _ => false,
-        };
+        let remembered = end.as_ref().is_some_and(|end| filler.is_to_be_remembered(end));
         filler.daemon.counters.fill_ended(failures::outcome(end.as_ref()), filler.fill.begun.elapsed());
         if let Some(end) = end {
             filler.daemon.failures.remember(&filler.fill.key.id, &end);
+            if !remembered {
+                // Before it is told: who then looks again must not find this one.
+                filler.daemon.fills.remove(&filler.fill);
+            }
             filler.fill.set(Progress::Ended(end));
         }
-        if remembered && !filler.daemon.origin.is_local() {
+        if remembered {
             tokio::time::sleep(FAILURE_KEPT).await;
         }
         drop(unfinished);
@@ -136,6 +137,21 @@ impl Filler {
         self.transfer(writer, answer.body, image).await
     }
 
+    /// Whether a failure is one for all who ask in the next moment.
+    fn is_to_be_remembered(&self, end: &End) -> bool {
+        // A Glance may refuse one caller what it gives to another, and one caller's token may run out in the middle.
+        let glance = self.daemon.origin.glance().is_some();
+        let failed = match end {
+            End::Unanswered { .. } => true,
+            End::Refused(refusal) if glance => refusal.status.is_server_error(),
+            End::Refused(refusal) => is_for_now(refusal.status),
+            End::Broken { .. } => !glance,
+            End::Cached(_) | End::Uncached { .. } | End::NotKept(_) => false,
+        };
+        // That the daemon itself gets no answer, as it may not get one from Keystone, is no client's failure.
+        failed && !self.daemon.origin.is_local() && !self.as_service.load(Ordering::Relaxed)
+    }
+
     // 1.
 
     async fn check_cached(&self) -> Cached {
@@ -165,7 +181,7 @@ impl Filler {
                 self.drop_cached(None).await;
                 Cached::End(refused(answer).await)
             }
-            Ok(answer) if answer.status.is_server_error() && self.daemon.serve_stale => {
+            Ok(answer) if is_for_now(answer.status) && self.daemon.serve_stale => {
                 warn!(image_id = %self.fill.key.id, status = %answer.status, "the origin fails; the stale image is sent");
                 Cached::End(End::Cached(Good::Stale))
             }
@@ -174,7 +190,7 @@ impl Filler {
                 warn!(image_id = %self.fill.key.id, reason = no_answer.reason, "no origin; the stale image is sent");
                 Cached::End(End::Cached(Good::Stale))
             }
-            Err(no_answer) => Cached::End(broken(no_answer)),
+            Err(no_answer) => Cached::End(unanswered(no_answer)),
         }
     }
 
@@ -275,13 +291,13 @@ impl Filler {
                 // What was left is longer than the image now is, or this is no rest of it: from the first byte, then.
                 Ok(answer) if matches!(answer.status.as_u16(), 206 | 416) => {}
                 Ok(answer) => return Err(self.give_up(writer, refused(answer).await).await),
-                Err(no_answer) => return Err(self.give_up(writer, broken(no_answer)).await),
+                Err(no_answer) => return Err(self.give_up(writer, unanswered(no_answer)).await),
             }
         }
         match self.ask(HeaderMap::new()).await {
             Ok(answer) if answer.status == StatusCode::OK => Ok((writer, answer)),
             Ok(answer) => Err(self.give_up(writer, refused(answer).await).await),
-            Err(no_answer) => Err(self.give_up(writer, broken(no_answer)).await),
+            Err(no_answer) => Err(self.give_up(writer, unanswered(no_answer)).await),
         }
     }
 

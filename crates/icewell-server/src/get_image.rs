@@ -15,7 +15,7 @@ mod send;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::header::{ALLOW, HeaderMap, HeaderValue};
+use http::header::{ALLOW, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
 use http::{Method, Response, StatusCode, Version};
 use icewell::ErrorKind;
@@ -238,14 +238,15 @@ impl Asked<'_> {
             (true, false) => CacheStatus::stored_miss(),
             (false, _) => CacheStatus::collapsed_miss(),
         };
+        // Towards a Glance each caller asks for himself.
+        let shy = !began && self.daemon.origin.glance().is_some();
         Followed::Answered(match now {
             Progress::Asking => return Followed::LookAgain(None),
-            // What a Glance answers to one caller is not for another.
-            Progress::Ended(End::Refused(_) | End::Broken { .. })
-                if !began && self.daemon.origin.glance().is_some() =>
-            {
+            // What a Glance answers to one caller is not for another, but that it fails.
+            Progress::Ended(End::Refused(ref refusal)) if shy && !refusal.status.is_server_error() => {
                 return Followed::LookAgain(None);
             }
+            Progress::Ended(End::Broken { .. }) if shy => return Followed::LookAgain(None),
             Progress::Filling { ref image, .. } => self.send_growing(fill, progress, &now, image, &miss(image), began),
             Progress::Whole { ref image, .. } => {
                 let status = if began { miss(image) } else { CacheStatus::hit() };
@@ -259,15 +260,22 @@ impl Asked<'_> {
                 self.pass_through(why, answer).await
             }
             Progress::Ended(End::Refused(refusal)) => {
-                let mut response = Response::new(Body::text(refusal.body.clone()));
-                *response.status_mut() = refusal.status;
-                *response.headers_mut() = pass::relayed(refusal.headers.clone());
+                let mut response = if shy {
+                    let mut response = pass::failure(refusal.status, "the origin fails");
+                    response.headers_mut().extend(refusal.headers.get(RETRY_AFTER).map(|at| (RETRY_AFTER, at.clone())));
+                    response
+                } else {
+                    let mut response = Response::new(Body::text(refusal.body.clone()));
+                    *response.status_mut() = refusal.status;
+                    *response.headers_mut() = pass::relayed(refusal.headers.clone());
+                    response
+                };
                 self.daemon.pseudonym.add_to(response.headers_mut());
                 let status = CacheStatus::forwarded(if stale { Forward::Stale } else { Forward::UriMiss });
                 status.with_forward_status(refusal.status).append_to(response.headers_mut());
                 response.into()
             }
-            Progress::Ended(End::Broken { status, reason }) => {
+            Progress::Ended(End::Broken { status, reason } | End::Unanswered { status, reason }) => {
                 let mut response = pass::failure(status, &format!("the origin failed: {reason}"));
                 CacheStatus::forwarded(Forward::UriMiss).append_to(response.headers_mut());
                 response.into()

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use icewell::{Cache, Filler, ImageId};
 use tokio::sync::watch;
@@ -18,6 +18,7 @@ use crate::fill::{End, Progress};
 use crate::filler::{self, Asker};
 use crate::janitor::pause;
 use crate::key::Key;
+use crate::retry_after::retry_after;
 
 /// How often the queue is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -25,6 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const AT_A_TIME: usize = 2;
 /// How long an image that failed waits, at first and at most; the wait doubles each time.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(600));
+/// How long at most an image waits because the origin asked for it (`Retry-After`).
+const MAX_ASKED: Duration = Duration::from_secs(3600);
 
 /// Starts the work; it ends when `stop` turns true.
 pub(crate) fn start(daemon: &Arc<Daemon>, stop: &watch::Receiver<bool>) {
@@ -95,7 +98,7 @@ fn begin(
     daemon: &Arc<Daemon>,
     wanted: Vec<Wanted>,
     waiting: &mut Waiting,
-    running: &mut JoinSet<(ImageId, bool)>,
+    running: &mut JoinSet<(ImageId, Done)>,
     stop: &watch::Receiver<bool>,
 ) {
     waiting.keep_only(&wanted);
@@ -118,8 +121,17 @@ fn begin(
     }
 }
 
-/// Fetches one image; whether it need not be tried again.
-async fn fetch(daemon: Arc<Daemon>, key: Key, queued: bool, stop: watch::Receiver<bool>) -> (ImageId, bool) {
+/// What a fetch came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    /// It need not be tried again.
+    Yes,
+    /// It has failed. The origin may have said how long it wants to be left alone.
+    No(Option<Duration>),
+}
+
+/// Fetches one image.
+async fn fetch(daemon: Arc<Daemon>, key: Key, queued: bool, stop: watch::Receiver<bool>) -> (ImageId, Done) {
     let id = key.id.clone();
     let (cache, looked_at) = (daemon.cache.clone(), id.clone());
     let cached = blocking(move || {
@@ -130,7 +142,7 @@ async fn fetch(daemon: Arc<Daemon>, key: Key, queued: bool, stop: watch::Receive
         Ok::<_, icewell::Error>(cached)
     });
     if matches!(cached.await, Ok(true)) {
-        return (id, true);
+        return (id, Done::Yes);
     }
     let (fill, new) = daemon.fills.join_or_create(&key);
     if new {
@@ -139,17 +151,18 @@ async fn fetch(daemon: Arc<Daemon>, key: Key, queued: bool, stop: watch::Receive
     let mut progress = fill.follow_for_nobody();
     let end = progress.wait_for(|progress| matches!(progress, Progress::Whole { .. } | Progress::Ended(_))).await;
     let done = match end.as_deref() {
-        Ok(Progress::Whole { .. } | Progress::Ended(End::Cached(_))) => true,
+        Ok(Progress::Whole { .. } | Progress::Ended(End::Cached(_))) => Done::Yes,
         // Off the queue: the origin has none. What broke off waits until it counts as stalled.
         Ok(Progress::Ended(End::Refused(refusal))) if matches!(refusal.status.as_u16(), 404 | 410) => {
             info!(image_id = %id, status = %refusal.status, "wanted, but the origin has no such image");
-            queued && new
+            if queued && new { Done::Yes } else { Done::No(None) }
         }
         Ok(Progress::Ended(end)) => {
             warn!(image_id = %id, ?end, "a wanted image could not be fetched; it is tried again later");
-            false
+            let refusal = if let End::Refused(refusal) = end { Some(refusal) } else { None };
+            Done::No(refusal.and_then(|refusal| retry_after(&refusal.headers, SystemTime::now())))
         }
-        _ => false,
+        _ => Done::No(None),
     };
     drop(end);
     (id, done)
@@ -166,13 +179,15 @@ struct Wait {
 }
 
 impl Waiting {
-    fn tell(&mut self, id: ImageId, done: bool, now: Instant) {
-        if done {
+    fn tell(&mut self, id: ImageId, done: Done, now: Instant) {
+        let Done::No(asked) = done else {
             self.0.remove(&id);
             return;
-        }
+        };
         let wait = self.0.get(&id).map_or(BACK_OFF.0, |wait| wait.next);
-        self.0.insert(id, Wait { until: now + wait, next: (wait * 2).min(BACK_OFF.1) });
+        // As long as the origin asks for, but not as long as it likes: it may mean another clock.
+        let until = now + wait.max(asked.unwrap_or_default().min(MAX_ASKED));
+        self.0.insert(id, Wait { until, next: (wait * 2).min(BACK_OFF.1) });
     }
 
     fn give_up(&mut self, id: ImageId, now: Instant) {
@@ -198,7 +213,7 @@ mod tests {
         let id = ImageId::new("1").unwrap();
         assert!(waiting.is_due(&id, now));
         for wait in [2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600] {
-            waiting.tell(id.clone(), false, now);
+            waiting.tell(id.clone(), Done::No(None), now);
             now += Duration::from_secs(wait);
             assert!(!waiting.is_due(&id, now - Duration::from_millis(1)), "{wait}");
             assert!(waiting.is_due(&id, now), "{wait}");
@@ -207,5 +222,19 @@ mod tests {
         assert_eq!(waiting.0.len(), 1);
         waiting.keep_only(&[]);
         assert_eq!(waiting.0.len(), 0);
+    }
+
+    #[test]
+    fn who_is_told_when_to_come_again_does_not_come_before() {
+        let now = Instant::now();
+        let id = ImageId::new("1").unwrap();
+        for (asked, waits) in [(0, 2), (1, 2), (90, 90), (1_000_000, 3600)] {
+            let mut waiting = Waiting::default();
+            waiting.tell(id.clone(), Done::No(Some(Duration::from_secs(asked))), now);
+            assert!(!waiting.is_due(&id, now + Duration::from_secs(waits) - Duration::from_millis(1)), "{asked}");
+            assert!(waiting.is_due(&id, now + Duration::from_secs(waits)), "{asked}");
+            waiting.tell(id.clone(), Done::Yes, now);
+            assert!(waiting.is_due(&id, now));
+        }
     }
 }

@@ -20,6 +20,7 @@ mod herd;
 mod ranges;
 
 mod bad_origins;
+mod failing_origins;
 mod full_disk;
 mod healing;
 mod lifecycle;
@@ -29,8 +30,8 @@ mod manage;
 mod metrics;
 mod one_directory;
 mod open_images;
-mod status;
 mod slow_origins;
+mod status;
 
 mod origin_tls;
 mod proxy;

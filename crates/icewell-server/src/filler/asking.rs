@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::watch;
 use tracing::info;
 
-use super::ending::{broken, refused, uncached};
+use super::ending::{refused, unanswered, uncached};
 use super::{Filler, Found};
 use crate::daemon::Daemon;
 use crate::fill::{End, Fill};
@@ -73,11 +73,13 @@ impl Filler {
         if self.daemon.origin.glance().is_none() {
             return Ok(None);
         }
-        let answer = self.send(Glance::ask_for_description(&self.fill.key.id)).await.map_err(broken)?;
-        match Glance::description(answer).await.map_err(broken)? {
+        let answer = self.send(Glance::ask_for_description(&self.fill.key.id)).await.map_err(unanswered)?;
+        match Glance::description(answer).await.map_err(unanswered)? {
             Ok(description) if description.status == "active" => Ok(Some(description)),
-            // Nobody else asks for the data.
-            Err(answer) if self.as_service.load(Ordering::Relaxed) => Err(refused(answer).await),
+            // Nobody else asks for the data; or whoever asks, Glance itself fails.
+            Err(answer) if self.as_service.load(Ordering::Relaxed) || answer.status.is_server_error() => {
+                Err(refused(answer).await)
+            }
             // Whatever Glance answers to the data of such an image is for the caller alone.
             _ => Err(uncached("not-active", None, None)),
         }

@@ -16,8 +16,8 @@ use crate::origin::{Answer, NoAnswer};
 /// The longest body of an answer that is not the image and is kept for all who wait.
 const MAX_REFUSAL: usize = 64 << 10;
 
-pub(super) fn broken(no_answer: NoAnswer) -> End {
-    End::Broken { status: no_answer.status, reason: no_answer.reason.into() }
+pub(super) fn unanswered(no_answer: NoAnswer) -> End {
+    End::Unanswered { status: no_answer.status, reason: no_answer.reason.into() }
 }
 
 pub(super) fn uncached(why: &'static str, answer: Option<Answer>, error: Option<&icewell::Error>) -> End {
@@ -34,7 +34,7 @@ pub(super) async fn refused(answer: Answer) -> End {
     let Answer { status, mut headers, mut body, .. } = answer;
     if matches!(status, StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE) {
         let reason = format!("it answered {status}, and nobody had asked for that");
-        return broken(NoAnswer { status: StatusCode::BAD_GATEWAY, reason });
+        return unanswered(NoAnswer { status: StatusCode::BAD_GATEWAY, reason });
     }
     // Several clients get it, so it must not tell one of them another's session.
     headers.remove(SET_COOKIE);
@@ -51,7 +51,7 @@ pub(super) async fn refused(answer: Answer) -> End {
                 break;
             }
             Ok(_) => return uncached("long-refusal", None, None),
-            Err(error) => return broken(NoAnswer { status: StatusCode::BAD_GATEWAY, reason: error.to_string() }),
+            Err(error) => return unanswered(NoAnswer { status: StatusCode::BAD_GATEWAY, reason: error.to_string() }),
         }
     }
     End::Refused(Arc::new(Refusal { status, headers, body: kept.freeze() }))
@@ -60,7 +60,7 @@ pub(super) async fn refused(answer: Answer) -> End {
 impl From<End> for io::Error {
     fn from(end: End) -> Self {
         match end {
-            End::Broken { reason, .. } => io::Error::other(reason.to_string()),
+            End::Broken { reason, .. } | End::Unanswered { reason, .. } => io::Error::other(reason.to_string()),
             other => io::Error::other(format!("the fill ended: {other:?}")),
         }
     }

@@ -148,7 +148,11 @@ impl Client {
 
     /// The answer, with its body as a stream. A refused upload is let go of when nobody reads the answer any more.
     fn answer(&self, response: ::http::Response<Incoming>, upload: Option<Giving>) -> Answer {
-        let (head, body) = response.into_parts();
+        let (mut head, body) = response.into_parts();
+        if head.headers.contains_key(TRANSFER_ENCODING) {
+            // The chunks count (RFC 9112 §6.3). Passed on, the length would cut the answer short, and it would look whole.
+            head.headers.remove(CONTENT_LENGTH);
+        }
         let framed = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| head.headers.contains_key(name));
         let pace = Pace::new(self.min_rate, self.timeout);
         let reading = Reading { body, _upload: upload, timeout: self.timeout, pace };

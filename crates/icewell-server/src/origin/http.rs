@@ -54,7 +54,7 @@ impl Http {
         let mut uri = self.uri(&ask.path_and_query)?;
         for _ in 0..=REDIRECTS {
             let answer = self.client.ask(&ask.method, &uri, &headers).await?;
-            let Some(next) = redirected(&answer, &uri) else { return Ok(answer) };
+            let Some(next) = redirected(&answer, &uri)? else { return Ok(answer) };
             if (next.scheme(), next.authority()) != (uri.scheme(), uri.authority()) {
                 // Who asks is for the origin to know, and for nobody it names.
                 let told: Vec<_> = headers.keys().filter(|name| tells_who(name)).cloned().collect();
@@ -94,13 +94,24 @@ impl Http {
     }
 }
 
-/// Where an answer sends who has asked this; none if it is one to stay with.
-fn redirected(answer: &Answer, asked: &Uri) -> Option<Uri> {
+/// Where an answer sends who has asked this; none if it is one to stay with. One that leads to nowhere that can be asked
+/// is an error: passed on, it would lead clients there.
+fn redirected(answer: &Answer, asked: &Uri) -> Result<Option<Uri>, NoAnswer> {
     if !matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
-        return None;
+        return Ok(None);
     }
-    let location = answer.headers.get(LOCATION)?.to_str().ok()?;
-    let next = Url::parse(&asked.to_string()).ok()?.join(location).ok()?;
-    let fetched = matches!(next.scheme(), "http" | "https");
-    next[..Position::AfterQuery].parse().ok().filter(|_| fetched)
+    let next = || {
+        let location = answer.headers.get(LOCATION)?.to_str().ok()?;
+        let mut next = Url::parse(&asked.to_string()).ok()?.join(location).ok()?;
+        // Nobody here has a use for them, and they would end up in errors.
+        next.set_username("").ok()?;
+        next.set_password(None).ok()?;
+        let fetched = matches!(next.scheme(), "http" | "https");
+        next[..Position::AfterQuery].parse().ok().filter(|_| fetched)
+    };
+    let nowhere = || NoAnswer {
+        status: StatusCode::BAD_GATEWAY,
+        reason: format!("it answers {}, and its Location is missing or no http(s) URL", answer.status),
+    };
+    next().map(Some).ok_or_else(nowhere)
 }
