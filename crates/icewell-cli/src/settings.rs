@@ -82,6 +82,10 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "TIME", env = "ICEWELL_IDLE_TIMEOUT", hide_env_values = true)]
     pub(crate) idle_timeout: Option<Span>,
 
+    #[arg(help = with_default("Cut a client off that takes nothing of what it is sent for this long", |usual| time(usual.send_timeout)))]
+    #[arg(long, value_name = "TIME", env = "ICEWELL_SEND_TIMEOUT", hide_env_values = true)]
+    pub(crate) send_timeout: Option<Span>,
+
     #[arg(help = with_default("Remember for this long that a Glance lets a caller have an image, or manage the cache; 0 asks each time", |usual| time(usual.auth_ttl)))]
     #[arg(long, value_name = "TIME", env = "ICEWELL_AUTH_TTL", hide_env_values = true)]
     pub(crate) auth_ttl: Option<Span>,
@@ -160,6 +164,7 @@ impl Settings {
             serve_stale: self.serve_stale.or(file.serve_stale),
             max_connections: self.max_connections.or(file.max_connections),
             idle_timeout: self.idle_timeout.or(file.idle_timeout),
+            send_timeout: self.send_timeout.or(file.send_timeout),
             auth_ttl: self.auth_ttl.or(file.auth_ttl),
             drain_timeout: self.drain_timeout.or(file.drain_timeout),
             origin_timeout: self.origin_timeout.or(file.origin_timeout),
@@ -190,6 +195,7 @@ impl Settings {
         set(&mut config.serve_stale, self.serve_stale);
         set(&mut config.max_connections, self.max_connections);
         set(&mut config.idle_timeout, self.idle_timeout.map(|Span(time)| time));
+        set(&mut config.send_timeout, self.send_timeout.map(|Span(time)| time));
         set(&mut config.auth_ttl, self.auth_ttl.map(|Span(time)| time));
         set(&mut config.drain_timeout, self.drain_timeout.map(|Span(time)| time));
         set(&mut config.origin_timeout, self.origin_timeout.map(|Span(time)| time));
@@ -304,7 +310,7 @@ mod tests {
     fn options_and_file_mean_the_same() {
         let file = toml::from_str(
             "listen = '[::1]:1'\nadmin = '127.0.0.1:2'\nadmin_token_file = '/t'\nadmin_role = 'r'\nmax_size = '30MB'\ncount = 'allocated'\nmin_free = '2.5%'\nstall_time = 60\n\
-             serve_stale = true\nmax_connections = 3\nidle_timeout = '4s'\ndrain_timeout = '5s'\norigin_timeout = '6s'\norigin_min_rate = '7KiB'\n\
+             serve_stale = true\nmax_connections = 3\nidle_timeout = '4s'\nsend_timeout = '8s'\ndrain_timeout = '5s'\norigin_timeout = '6s'\norigin_min_rate = '7KiB'\n\
              origin_ca = '/ca.pem'\ntls_cert = '/cert.pem'\ntls_key = '/key.pem'\n",
         )
         .unwrap();
@@ -320,6 +326,7 @@ mod tests {
             "--serve-stale",
             "--max-connections=3",
             "--idle-timeout=4",
+            "--send-timeout=8",
             "--drain-timeout=5",
             "--origin-timeout=6",
             "--origin-min-rate=7KiB",
@@ -337,8 +344,8 @@ mod tests {
             assert_eq!(config.stall_time, Duration::from_secs(60));
             assert!(config.serve_stale);
             assert_eq!(config.max_connections, 3);
-            let times = [config.idle_timeout, config.drain_timeout, config.origin_timeout];
-            assert_eq!(times, [4, 5, 6].map(Duration::from_secs));
+            let times = [config.idle_timeout, config.drain_timeout, config.origin_timeout, config.send_timeout];
+            assert_eq!(times, [4, 5, 6, 8].map(Duration::from_secs));
             assert_eq!(config.origin_min_rate, 7 << 10);
             assert_eq!(config.origin_ca, Some("/ca.pem".into()));
             assert_eq!((config.tls_cert, config.tls_key), (Some("/cert.pem".into()), Some("/key.pem".into())));

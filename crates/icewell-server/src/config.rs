@@ -46,6 +46,8 @@ pub struct Config {
     pub max_connections: usize,
     /// How long a connection may stay without a request, and a request's head and a TLS handshake may take.
     pub idle_timeout: Duration,
+    /// How long a client may take nothing of what it is sent; zero leaves that to the system.
+    pub send_timeout: Duration,
     /// How long running responses are waited for at the end.
     pub drain_timeout: Duration,
     /// How long the origin may take to connect, to answer, and between two pieces of a body.
@@ -106,6 +108,7 @@ impl Config {
             auth_ttl: Duration::from_secs(5),
             max_connections: 10_000,
             idle_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),
             origin_timeout: Duration::from_secs(30),
             origin_min_rate: 1024,

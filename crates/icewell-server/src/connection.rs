@@ -22,6 +22,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use http::header::CONNECTION;
 use http::{Method, Response, StatusCode};
 use tokio::sync::watch;
 use tokio::time::Sleep;
@@ -47,7 +48,7 @@ const LINGER_BYTES: usize = 256 << 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Serving {
     pub(crate) daemon: Arc<Daemon>,
-    /// How long a head may take from its connection's last answer on, and an answer without any progress.
+    /// How long a head may take from its connection's last answer on.
     pub(crate) idle_timeout: Duration,
     /// True when fills are to be broken off.
     pub(crate) fills_stop: watch::Receiver<bool>,
@@ -76,7 +77,9 @@ pub(crate) async fn serve(wire: Wire, client: Client, serving: &Serving) -> Opti
         let answered = connection.attend(answer).await.ok()?;
         let (response, mut ending) = request_log::begin(&serving.daemon, client.address, started, &parts, answered);
         // 4.
-        let keep = head.keep && !*serving.draining.borrow();
+        // The only option of a connection that an answer may come with is `close`.
+        let closes = response.headers().contains_key(CONNECTION);
+        let keep = head.keep && !closes && !*serving.draining.borrow();
         let bodiless = parts.method == Method::HEAD;
         match connection.send(&mut out, response, Sent { old: head.old, keep, bodiless }, &mut ending).await {
             Ok(true) => {}
@@ -242,23 +245,12 @@ impl Connection {
         let mut slices = parts.map(IoSlice::new);
         let mut slices = &mut slices[..];
         IoSlice::advance_slices(&mut slices, 0);
-        let mut waiting = false;
         while !slices.is_empty() {
-            let written = poll_fn(|context| match self.wire.poll_write(context, slices) {
-                Poll::Ready(written) => Poll::Ready(written),
-                Poll::Pending => {
-                    if !std::mem::replace(&mut waiting, true) {
-                        self.set_deadline();
-                    }
-                    let late = || io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing");
-                    self.deadline.as_mut().poll(context).map(|()| Err(late()))
-                }
-            });
-            let written = written.await?;
+            // A client that takes nothing is given up by the kernel: `socket`.
+            let written = poll_fn(|context| self.wire.poll_write(context, slices)).await?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
-            waiting = false;
             progress(written);
             IoSlice::advance_slices(&mut slices, written);
         }

@@ -14,6 +14,7 @@
 
 mod config;
 mod connection;
+mod descriptors;
 mod error;
 mod libraries;
 mod server;

@@ -28,7 +28,7 @@ use crate::route::Client;
 use crate::service::Service;
 use crate::threads::Threads;
 use crate::tls::Tls;
-use crate::{admin, janitor, open_images, prefetch, socket};
+use crate::{admin, descriptors, janitor, open_images, prefetch, socket};
 
 /// How long the end of a fill that is broken off is waited for.
 const SUSPEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -221,6 +221,7 @@ async fn end_of_fills(daemon: &Arc<Daemon>) {
 /// The connections of clients.
 struct Connections {
     serving: Serving,
+    send_timeout: Duration,
     /// None for plain HTTP.
     tls: Option<Arc<Tls>>,
     /// One permit for each connection.
@@ -239,8 +240,9 @@ impl Connections {
         fills_stop: watch::Receiver<bool>,
         draining: watch::Receiver<bool>,
     ) -> Result<Self, Error> {
-        let permits = config.max_connections.min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
+        let permits = descriptors::make_room(config.max_connections).min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
         Ok(Connections {
+            send_timeout: config.send_timeout,
             serving: Serving { daemon, idle_timeout: config.idle_timeout, fills_stop, draining },
             tls,
             room: Arc::new(Semaphore::new(permits)),
@@ -266,7 +268,7 @@ impl Connections {
     }
 
     fn serve(&self, stream: TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit) {
-        socket::set_up(&stream, address);
+        socket::set_up(&stream, address, self.send_timeout);
         let (serving, libraries, watcher) = (self.serving.clone(), self.libraries.clone(), self.graceful.watcher());
         let tls = self.tls.clone();
         self.threads.spawn(stream, move |stream| async move {

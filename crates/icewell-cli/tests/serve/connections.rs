@@ -105,7 +105,7 @@ fn who_does_not_read_is_waited_for_without_the_image_in_memory() {
 fn who_says_nothing_or_takes_nothing_is_hung_up_on() {
     let image = Image::new(5, 40_000_000);
     let origin = Origin::of(&image);
-    let daemon = Daemon::with(&origin, &["--idle-timeout", "500ms"]);
+    let daemon = Daemon::with(&origin, &["--idle-timeout", "500ms", "--send-timeout", "500ms"]);
     daemon.get("/a").is(&image.bytes);
     daemon.settles_at("a", 0);
     let mut silent = TcpStream::connect(daemon.address).unwrap();

@@ -20,6 +20,7 @@ mod herd;
 mod ranges;
 
 mod bad_origins;
+mod crowd;
 mod failing_origins;
 mod full_disk;
 mod healing;
