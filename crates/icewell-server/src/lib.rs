@@ -12,6 +12,7 @@
 //! One concern of HTTP each: `key`, `conditional`, `range`, `freshness`, `digest_fields`, `cache_status`,
 //! `via`.
 
+mod closing;
 mod config;
 mod connection;
 mod descriptors;

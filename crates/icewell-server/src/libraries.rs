@@ -1,17 +1,19 @@
 //! Connections on which more is said than plain requests: hyper speaks HTTP/1 with bodies, and HTTP/2.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use http::header::{HOST, HeaderValue};
 use http::{Request, Uri};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
 use tracing::debug;
 
+use crate::closing::{Closing, Ending};
 use crate::connection::{Rewound, Serving, Wire};
 use crate::request_log;
 use crate::route::{self, Client};
@@ -49,9 +51,17 @@ impl Libraries {
 
     /// Goes on with a connection of HTTP/1, to its end.
     pub(crate) async fn http1(&self, rest: Rewound, client: Client, serving: Serving, watcher: Watcher) {
-        let service = service_fn(move |request| answer(serving.clone(), client, request));
-        let connection = watcher.watch(self.http1.serve_connection(TokioIo::new(rest), service));
-        ended(connection.await, client);
+        let ending = Ending::default();
+        let (closing, told) = (Closing::new(rest, ending.clone()), ending.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            told.request(!request.body().is_end_stream());
+            answer(serving.clone(), client, request)
+        });
+        // It is dropped only after it is told how to end.
+        let mut connection = pin!(watcher.watch(self.http1.serve_connection(TokioIo::new(closing), service)));
+        let end = connection.as_mut().await;
+        end.as_ref().err().into_iter().for_each(|error| ending.failed(error));
+        ended(end, client);
     }
 
     /// Serves a connection of HTTP/2, to its end.

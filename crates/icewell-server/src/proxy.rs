@@ -31,7 +31,15 @@ pub(crate) async fn pass_on(
     {
         return failure(StatusCode::NOT_IMPLEMENTED, "only chunked is understood of Transfer-Encoding");
     }
-    let mut headers = forwarded(client, &parts.headers);
+    if parts.method == Method::CONNECT {
+        return failure(StatusCode::METHOD_NOT_ALLOWED, "there is no tunnel here");
+    }
+    let mut fields = parts.headers.clone();
+    // What the target says counts, and not the field (RFC 9112 §3.2.2).
+    if let Some(host) = parts.uri.authority().and_then(|host| HeaderValue::try_from(host.as_str()).ok()) {
+        fields.insert(HOST, host);
+    }
+    let mut headers = forwarded(client, &fields);
     daemon.pseudonym.add_to(&mut headers);
     let expects = headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let mut request = Request::new(body);

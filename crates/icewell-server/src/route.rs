@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::header::CONTENT_RANGE;
+use http::header::{CONNECTION, CONTENT_RANGE, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::sync::watch;
 
@@ -33,6 +33,35 @@ impl Client {
 
 /// Answers a request of a client.
 pub(crate) async fn answer(
+    daemon: &Arc<Daemon>,
+    client: Client,
+    parts: &mut Parts,
+    body: Option<Incoming>,
+    stop: &watch::Receiver<bool>,
+) -> Answered {
+    let (ambiguous, chunked) = (has_no_one_host(parts), parts.headers.contains_key(TRANSFER_ENCODING));
+    let mut answered = if ambiguous {
+        failure(StatusCode::BAD_REQUEST, "a request has one Host").into()
+    } else {
+        route(daemon, client, parts, body, stop).await
+    };
+    // Somebody between the client and us may have gone by a length that came with the chunks (RFC 9112 §6.1): what to him is
+    // the rest of this request must not be the next one to us.
+    if ambiguous || chunked {
+        answered.response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answered
+}
+
+/// Whether nobody can tell whom a request of HTTP/1 is for (RFC 9112 §3.2).
+fn has_no_one_host(parts: &Parts) -> bool {
+    match parts.headers.get_all(HOST).iter().count() {
+        0 => parts.version == Version::HTTP_11,
+        hosts => hosts > 1,
+    }
+}
+
+async fn route(
     daemon: &Arc<Daemon>,
     client: Client,
     parts: &mut Parts,

@@ -19,6 +19,7 @@ mod freshness;
 mod herd;
 mod ranges;
 
+mod bad_clients;
 mod bad_origins;
 mod crowd;
 mod failing_origins;

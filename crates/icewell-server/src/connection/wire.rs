@@ -127,6 +127,11 @@ impl Rewound {
     pub(crate) fn new(arrived: Bytes, wire: Wire) -> Self {
         Rewound { arrived, wire }
     }
+
+    /// As [`Wire::reset`].
+    pub(crate) fn reset(&self) {
+        self.wire.reset();
+    }
 }
 
 impl AsyncRead for Rewound {
