@@ -180,15 +180,22 @@ impl Asked<'_> {
 
     /// A folder is asked at each hit, where it holds up nobody: it may be on another machine.
     async fn state_by_folder(&self, image: &Arc<OpenImage>) -> State {
-        let (daemon, key, image) = (self.daemon.clone(), self.key.clone(), image.clone());
-        blocking(move || {
-            let Origin::Folder(folder) = &daemon.origin else { return State::Stale { ttl_secs: 0 } };
-            match folder.validators(&key.path_and_query) {
-                Ok(Some(now)) if now == image.head().metadata.validators => State::Fresh { ttl_secs: 0 },
-                _ => State::Stale { ttl_secs: 0 },
+        let Origin::Folder(folder) = &self.daemon.origin else { return State::Stale { ttl_secs: 0 } };
+        let now = match folder.validators_at_once(&self.key.path_and_query) {
+            Some(now) => Some(now),
+            None => {
+                let (daemon, key) = (self.daemon.clone(), self.key.clone());
+                blocking(move || match &daemon.origin {
+                    Origin::Folder(folder) => folder.validators(&key.path_and_query).ok().flatten(),
+                    Origin::Http(_) | Origin::Glance(_) => None,
+                })
+                .await
             }
-        })
-        .await
+        };
+        match now {
+            Some(now) if now == image.head().metadata.validators => State::Fresh { ttl_secs: 0 },
+            _ => State::Stale { ttl_secs: 0 },
+        }
     }
 
     fn send_cached(&self, image: Arc<OpenImage>, state: State, good: Option<Good>) -> Answered {

@@ -28,6 +28,8 @@ const MARK_EVERY: u64 = 4 << 20;
 const MARK_INTERVAL: Duration = Duration::from_millis(200);
 /// Bytes are made durable at this distance: how much a power cut may cost, and how short the wait at commit is.
 const SYNC_EVERY: u64 = 64 << 20;
+/// The disk begins with bytes at this distance, so that it works all the while, and a sync has little left to wait for.
+const STORE_EVERY: u64 = 8 << 20;
 /// As many bytes as this take longer to hash than a thread takes to start.
 const HASHED_APART: usize = 256 << 10;
 /// The first reservation of an image whose size is not known; each further one is half of what is written.
@@ -66,6 +68,8 @@ pub struct Writer {
     mark: Mark,
     /// What `mark.written` was when the mark was last stored, and when that was.
     marked: (u64, Instant),
+    /// Bytes before this are on their way to the disk.
+    begun: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +110,7 @@ impl Writer {
             hasher: None,
             mark: Mark::default(),
             marked: (0, Instant::now()),
+            begun: 0,
         })
     }
 
@@ -185,6 +190,7 @@ impl Writer {
             reserved: length,
             boot: sys::boot_id(),
         };
+        self.begun = length;
         self.store_mark()?;
         if let Some(size) = announced.size
             && let Err(error) = self.reserve(size.max(length))
@@ -267,6 +273,10 @@ impl Writer {
     fn store(&mut self, bytes: &[u8], end: u64) -> Result<()> {
         self.write_data(bytes)?;
         self.mark.written = end;
+        if end >= self.begun + STORE_EVERY {
+            sys::begin_to_store(&self.claimed.bytes, self.begun, end - self.begun);
+            self.begun = end;
+        }
         if end - self.mark.synced >= SYNC_EVERY {
             sys::sync_data(&self.claimed.bytes).context("make durable", || self.path())?;
             self.mark.synced = end;

@@ -18,7 +18,7 @@ use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use bytes::Bytes;
 use futures_util::stream;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstatfs, openat, openat2};
 use tokio::task::spawn_blocking;
 
 use super::{Answer, AnswerBody, Ask, NoAnswer};
@@ -38,7 +38,12 @@ pub(crate) struct Folder {
     fd: Arc<OwnedFd>,
     path: PathBuf,
     identity: String,
+    /// Whether it lies on a disk of this machine: what the kernel knows of a file there is so, and told without a wait.
+    local: bool,
 }
+
+/// File systems on disks and in memory of this machine alone, as `statfs(2)` tells them: ext2 to ext4, XFS, btrfs, tmpfs.
+const LOCAL: [i64; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994];
 
 impl Folder {
     /// `file:///path`, percent-encoded.
@@ -60,7 +65,8 @@ impl Folder {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(CWD, &path, flags, Mode::empty()).map_err(|error| unusable(error.into()))?;
         let identity = format!("file://{}", percent_encode(path.as_os_str().as_bytes(), NOT_IN_A_PATH));
-        Ok(Folder { fd: Arc::new(fd), path, identity })
+        let local = fstatfs(&fd).is_ok_and(|told| LOCAL.contains(&i64::from(told.f_type)));
+        Ok(Folder { fd: Arc::new(fd), path, identity, local })
     }
 
     pub(super) fn identity(&self) -> &str {
@@ -72,20 +78,26 @@ impl Folder {
         &self.path
     }
 
-    /// The current validators of a file, as [`ask`](Folder::ask) would send them; none if there is no such file.
+    /// The current validators of a file, as [`ask`](Folder::ask) would send them; none if there is no such file. May block.
     pub(crate) fn validators(&self, path_and_query: &str) -> io::Result<Option<icewell::Validators>> {
         let Some(path) = file_path(path_and_query) else { return Ok(None) };
-        Ok(open(&self.fd, &path)?.map(|(_, version)| icewell::Validators {
-            etag: Some(version.etag()),
-            last_modified: Some(version.last_modified()),
-        }))
+        Ok(open(&self.fd, &path, ResolveFlags::empty())?.map(|(_, version)| version.validators()))
+    }
+
+    /// The same, where the kernel knows them without asking a disk or another machine; none where it might have to wait.
+    pub(crate) fn validators_at_once(&self, path_and_query: &str) -> Option<icewell::Validators> {
+        let path = file_path(path_and_query).filter(|_| self.local)?;
+        // What is mounted below may lie anywhere.
+        let opened = open(&self.fd, &path, ResolveFlags::CACHED | ResolveFlags::NO_XDEV);
+        Some(opened.ok()??.1.validators())
     }
 
     pub(super) async fn ask(&self, ask: &Ask) -> Result<Answer, NoAnswer> {
         let Some(path) = file_path(&ask.path_and_query) else { return Ok(empty(StatusCode::NOT_FOUND)) };
         let fd = self.fd.clone();
-        let opened =
-            spawn_blocking(move || open(&fd, &path)).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let opened = spawn_blocking(move || open(&fd, &path, ResolveFlags::empty()))
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)));
         match opened {
             Ok(Some((file, version))) => Ok(answer(ask, file, version)),
             Ok(None) => Ok(empty(StatusCode::NOT_FOUND)),
@@ -113,6 +125,10 @@ impl Version {
         }))
     }
 
+    fn validators(&self) -> icewell::Validators {
+        icewell::Validators { etag: Some(self.etag()), last_modified: Some(self.last_modified()) }
+    }
+
     fn etag(&self) -> String {
         format!("\"{:x}.{:x}-{:x}-{:x}\"", self.modified.0, self.modified.1, self.size, self.inode)
     }
@@ -137,16 +153,17 @@ fn file_path(path_and_query: &str) -> Option<PathBuf> {
     Some(file)
 }
 
-/// Opens a file beneath the folder; none where there is none, or something else than a regular file.
-fn open(folder: &OwnedFd, path: &Path) -> io::Result<Option<(File, Version)>> {
+/// Opens a file beneath the folder, with these limits besides; none where there is none, or something else than a regular
+/// file. An error where the limits keep it from being found.
+fn open(folder: &OwnedFd, path: &Path, also: ResolveFlags) -> io::Result<Option<(File, Version)>> {
     use rustix::io::Errno;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | also;
     let file = loop {
         match openat2(folder, path, flags, Mode::empty(), resolve) {
             Ok(fd) => break File::from(fd),
             // A folder above was renamed meanwhile; the kernel could not tell whether it left the origin.
-            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::AGAIN | Errno::INTR) if also.is_empty() => {}
             // Nothing there; outside the folder; a socket or device.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::XDEV | Errno::LOOP | Errno::NXIO | Errno::NAMETOOLONG) => {
                 return Ok(None);
@@ -263,6 +280,10 @@ mod tests {
         std::os::unix::fs::symlink("image", inside.join("in")).unwrap();
         let folder = Folder::new(&inside).unwrap();
         assert!(folder.validators("/in").unwrap().is_some());
+        if folder.local {
+            assert_eq!(folder.validators_at_once("/in"), folder.validators("/in").unwrap());
+            assert_eq!(folder.validators_at_once("/out"), None);
+        }
         for path in ["/out", "/missing", "/image/x", "/"] {
             assert!(folder.validators(path).unwrap().is_none(), "{path}");
         }

@@ -21,6 +21,6 @@ pub(crate) use file::{
 };
 pub(crate) use lock::{Held, hold, hold_file, try_lock_fill, unlock_fill};
 pub(crate) use names::names;
-pub(crate) use raw::{being_written, fill_is_locked};
+pub(crate) use raw::{begin_to_store, being_written, fill_is_locked};
 pub(crate) use stat::{Kind, Stat, Volume, boot_id, stat, volume, whoami};
 pub(crate) use tags::{get_tag, read_tag, read_tag_at, remove_tag, set_tag};

@@ -70,6 +70,14 @@ pub(crate) fn being_written<Fd: AsFd>(fd: Fd) -> Option<bool> {
     Some(false)
 }
 
+/// Has the system begin to write these bytes to the disk, and does not wait for it (`sync_file_range(2)`). A hint: where it
+/// cannot be followed, a sync writes them later.
+pub(crate) fn begin_to_store<Fd: AsFd>(fd: Fd, offset: u64, length: u64) {
+    let (Ok(offset), Ok(length)) = (offset.try_into(), length.try_into()) else { return };
+    // SAFETY: plain integers go in, none of our memory is touched; `fd` is open for the length of the call.
+    unsafe { libc::sync_file_range(fd.as_fd().as_raw_fd(), offset, length, libc::SYNC_FILE_RANGE_WRITE) };
+}
+
 /// `struct xattr_args` of `getxattrat(2)`.
 #[repr(C)]
 struct XattrArgs {
