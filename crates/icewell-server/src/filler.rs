@@ -35,12 +35,15 @@ use crate::failures;
 use crate::fill::{End, Fill, Good, Growing, Progress};
 use crate::freshness::storable;
 use crate::image_head::ImageHead;
+use crate::memory;
 use crate::origin::{Answer, Description};
 use crate::rest::{content_length, goes_on, range_from, rest, resumed_at};
 use crate::retry_after::is_for_now;
 
 /// How long a failure is remembered, so that a herd of clients does not become a herd of requests.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
+/// An image of so many bytes leaves memory behind that is worth giving back.
+const LARGE: u64 = 32 << 20;
 /// How often a fill of another process is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -66,6 +69,9 @@ pub(crate) fn start(daemon: &Arc<Daemon>, fill: &Arc<Fill>, asker: Asker, found:
             tokio::time::sleep(FAILURE_KEPT).await;
         }
         drop(unfinished);
+        if filler.daemon.fills.len() == 0 && filler.fill.progress().size().is_some_and(|size| size >= LARGE) {
+            blocking(memory::give_back).await;
+        }
     });
 }
 

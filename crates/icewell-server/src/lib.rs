@@ -18,6 +18,7 @@ mod connection;
 mod descriptors;
 mod error;
 mod libraries;
+mod memory;
 mod server;
 mod socket;
 mod threads;

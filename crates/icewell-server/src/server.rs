@@ -28,7 +28,7 @@ use crate::route::Client;
 use crate::service::Service;
 use crate::threads::Threads;
 use crate::tls::Tls;
-use crate::{admin, descriptors, janitor, open_images, prefetch, socket};
+use crate::{admin, descriptors, janitor, memory, open_images, prefetch, socket};
 
 /// How long the end of a fill that is broken off is waited for.
 const SUSPEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,6 +40,7 @@ const SUSPEND_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// What keeps it from starting; once it serves, nothing ends it but a signal.
 pub fn serve(config: Config) -> Result<(), Error> {
+    memory::keep_some();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -43,7 +43,7 @@ pub(crate) struct Folder {
 }
 
 /// File systems on disks and in memory of this machine alone, as `statfs(2)` tells them: ext2 to ext4, XFS, btrfs, tmpfs.
-const LOCAL: [i64; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994];
+const LOCAL: [rustix::fs::FsWord; 4] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994];
 
 impl Folder {
     /// `file:///path`, percent-encoded.
@@ -65,7 +65,7 @@ impl Folder {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(CWD, &path, flags, Mode::empty()).map_err(|error| unusable(error.into()))?;
         let identity = format!("file://{}", percent_encode(path.as_os_str().as_bytes(), NOT_IN_A_PATH));
-        let local = fstatfs(&fd).is_ok_and(|told| LOCAL.contains(&i64::from(told.f_type)));
+        let local = fstatfs(&fd).is_ok_and(|told| LOCAL.contains(&told.f_type));
         Ok(Folder { fd: Arc::new(fd), path, identity, local })
     }
 
