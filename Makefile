@@ -54,7 +54,7 @@ bench: ## time the library: listing and pruning by number of entries, throughput
 	$(CARGO) bench -p icewell
 
 # ARGS="--quick", "--only herd*", "--servers icewell,nginx" and so on: ARGS=--help tells all.
-bench-http: ## time the daemon beside nginx, Varnish, Traffic Server and Glance (25 minutes; ARGS=--quick: 4)
+bench-http: ## time the daemon beside nginx, Varnish, Traffic Server and Glance (30 minutes; ARGS=--quick: 4)
 	scripts/setup-bench.sh
 	$(CARGO) build --release -p icewell-cli -p icewell-bench-http
 	bench/http/run.py $(ARGS)

@@ -9,6 +9,7 @@ packages=(
     trafficserver
     squid
     wrk                 # many small requests
+    nghttp2-client      # h2load, for HTTP/2
     openssl             # a certificate for the rows over TLS
     python3
 )

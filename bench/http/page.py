@@ -9,20 +9,26 @@ import pathlib
 import shutil
 import sys
 
-from harness import goals, plot
+from harness import goals, graph, plot
 from harness.figures import OURS, best_peer, failures, figures, number, ratio, spread
 from harness.servers import ROOT
 
 PAGE = ROOT / "docs/performance.md"
 PICTURES = ROOT / "docs/performance"
+ENTRIES = PICTURES / "entries.json"
 BEGIN, END = "<!-- figures: written by bench/http/page.py -->", "<!-- end of figures -->"
 GROUPS = {
     "small": "Small files",
     "large": "Images from the page cache",
     "cold": "Images from the disk",
+    "authorised": "Images that a Glance has to allow",
     "tls": "Over TLS",
+    "h2": "Over HTTP/2",
     "herd": "Many clients, one cold image",
+    "fill": "Fills",
+    "start": "Start",
     "memory": "Memory",
+    "scale": "Over the number of connections",
 }
 
 
@@ -43,10 +49,44 @@ def made_of(record):
     for group, title in GROUPS.items():
         rows = [row for row in record["rows"] if row["group"] == group]
         if rows:
-            (PICTURES / f"{group}.svg").write_text(plot.chart(rows))
+            (PICTURES / f"{group}.svg").write_text(over_connections(rows) if group == "scale" else plot.chart(rows))
             parts.append(f"### {title}\n\n![{title}](performance/{group}.svg)\n")
             parts += [detail(row) for row in rows]
+    if ENTRIES.exists():
+        parts.append(over_images(json.loads(ENTRIES.read_text())))
     return "\n".join(parts)
+
+
+def over_connections(rows):
+    """Throughput and memory of each server."""
+    throughput, memory = {}, {}
+    for row in rows:
+        for name, server in row["servers"].items():
+            for one in server["rounds"]:
+                throughput.setdefault(name, []).append((one["connections"], one["bytes_per_second"] / 1e9))
+                memory.setdefault(name, []).append((one["connections"], one["own"] / 1e6))
+    if not throughput:
+        return plot.chart(rows)
+    pictures = [("GB/s, more is better", "connections", False, throughput)]
+    return graph.chart([*pictures, ("MB of server memory, less is better", "connections", True, memory)])
+
+
+def over_images(record):
+    """The library by the number of images: `make bench-scale`."""
+    series = {}
+    for one in record["figures"]:
+        series.setdefault(one["operation"], []).append((one["entries"], one["seconds"] * 1e3))
+    shown = {name: points for name, points in series.items() if len(points) > 1} or series
+    (PICTURES / "entries.svg").write_text(graph.chart([("ms, less is better", "images in the directory", True, shown)]))
+    counts = sorted({x for points in series.values() for x, _ in points})
+    said = ["### Over the number of images\n\n![Over the number of images](performance/entries.svg)\n"]
+    said.append("The library, in ms (`make bench-scale`, "
+                f"{record['date']}): medians, the file system's caches warm.\n")
+    said += [f"| | {' | '.join(f'{count:,}' for count in counts)} |", "|" + "---|" * (len(counts) + 1)]
+    for name, points in series.items():
+        known = dict(points)
+        said.append(f"| {name} | {' | '.join(number(known.get(count)) for count in counts)} |")
+    return "\n".join(said) + "\n"
 
 
 def verdicts(record):
@@ -65,7 +105,7 @@ def verdicts(record):
 def made_on(record):
     """Machine, versions and command of the run."""
     machine, versions = record["machine"], record["versions"]
-    lines = [
+    said = [
         "### The run\n",
         f"- {machine['date']}, {record['seconds'] // 60} minutes: `{' '.join(record['command']).strip()}`, "
         f"{record['plan']['rounds']} rounds of {record['plan']['seconds']} s",
@@ -73,13 +113,24 @@ def made_on(record):
         f"{machine['kernel']}, {machine['file_system']}; load before the run {machine['load_before']:.2f}",
         "- " + ", ".join(f"{name} {version.removeprefix(name).strip()}" for name, version in versions.items()),
     ]
+    said.append(congestion(machine.get("congestion", "unknown")))
     alone = record["origin_alone"]
-    lines.append(
+    said.append(
         f"- the origin alone, at its limited rate, gives one client the cold image of {alone['bytes'] >> 20} MiB in "
         f"{alone['done']:.2f} s"
     )
-    lines += [f"- {name} was not measured: {reason}" for name, reason in record["absent"].items()]
-    return "\n".join(lines) + "\n"
+    said += [f"- {name} was not measured: {reason}" for name, reason in record["absent"].items()]
+    return "\n".join(said) + "\n"
+
+
+def congestion(name):
+    """It decides much on loopback."""
+    said = f"- TCP's congestion control on this machine: `{name}`. Icewell sets `reno` for clients on loopback"
+    if name == "reno":
+        return said + ", which changes nothing here."
+    said += f"; the other servers keep to the machine's `{name}`"
+    pacing = ", which paces what is sent, and that may cost them throughput on loopback" if name == "bbr" else ""
+    return f"{said}{pacing}. `--congestion NAME` measures all under another."
 
 
 def summary(rows):

@@ -19,7 +19,7 @@ import traceback
 
 from harness import client, goals, machine, rows, table
 from harness.origin import Origin
-from harness.rows.plan import GIB, HERD, HERD_RATE, KIB, MIB, SMALL, Plan
+from harness.rows.plan import GIB, HERD, HERD_RATE, KIB, MIB, SMALL, Plan, file_name
 from harness.servers import ROOT, USUAL, NotThere, Setting, kind
 
 TARGET = ROOT / "target/bench-http"
@@ -31,6 +31,15 @@ def main():
     # So that `finally` and `with` are gone through on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench-http: stopped"))
     plan = plan_of(options)
+    machine.many_files()
+    with contextlib.ExitStack() as stack:
+        if options.congestion:
+            stack.enter_context(machine.congestion(options.congestion))
+        recorded(options, plan, stack)
+
+
+def recorded(options, plan, stack):
+    """The whole run, with its record."""
     record = {"machine": machine.shape(TARGET.parent), "versions": machine.versions(options.icewell)}
     given = f"ARGS='{' '.join(sys.argv[1:])}'" if sys.argv[1:] else ""
     record |= {"command": ["make", "bench-http", given], "plan": vars(plan), "rows": [], "absent": {}}
@@ -44,12 +53,11 @@ def main():
         record["verdicts"] = goals.verdicts(record)
         out.write_text(json.dumps(record, indent=1) + "\n")
 
-    with contextlib.ExitStack() as stack:
-        folder = pathlib.Path(options.folder or TARGET / f"run-{os.getpid()}")
-        folder.mkdir(parents=True)
-        if not options.keep:
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        run(options, plan, folder, stack, record, keep)
+    folder = pathlib.Path(options.folder or TARGET / f"run-{os.getpid()}")
+    folder.mkdir(parents=True)
+    if not options.keep:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    run(options, plan, folder, stack, record, keep)
     keep()
     print(table.verdicts(record["verdicts"]), flush=True)
     say(f"{record['seconds']} s; all figures: {out}")
@@ -104,6 +112,7 @@ def room(plan, servers, folder, storage):
     warm = sum(plan.warm().values())
     caches = [server for server in servers if server.caches and not server.tls]  # those share
     need = sum(plan.files().values()) + sum(storage if server.warm else plan.cold_bytes() for server in caches)
+    need += 2 * plan.largest  # the row `fill`
     free = shutil.disk_usage(folder).free
     if free < need + GIB:
         sys.exit(f"bench-http: {folder} needs {need / 1e9:.0f} GB and has {free / 1e9:.0f}; see --sizes and --servers")
@@ -115,7 +124,7 @@ def alone(origin, plan):
     """How long one client takes with the origin itself, at its limited rate."""
 
     class Itself:
-        name, tls, port, pids = "origin", False, origin.port, origin.tree.pids
+        name, tls, fields, port, pids = "origin", False, {}, origin.port, origin.tree.pids
 
     said = client.once(Itself, f"/slow/alone/{HERD}", plan.herd_size, 1, plan.give_up)
     return {"first_byte": said["first_byte"][0], "done": said["done"][0], "bytes": plan.herd_size}
@@ -123,7 +132,8 @@ def alone(origin, plan):
 
 def check(server, plan):
     """Fills the server with all it is to serve, and proves that it serves it right, and without the origin."""
-    for name, size in (plan.warm() if server.warm else {SMALL: plan.warm()[SMALL]}).items():
+    few = {SMALL: plan.warm()[SMALL]} | ({file_name(min(plan.sizes)): min(plan.sizes)} if server.authorised else {})
+    for name, size in (plan.warm() if server.warm else few).items():
         path = server.prepare(name, size)
         wanted = server.setting.origin.digest(name)
         deadline = None
@@ -152,7 +162,7 @@ def fetch(server, path):
     else:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
     with contextlib.closing(connection):
-        connection.request("GET", path)
+        connection.request("GET", path, headers=server.fields)
         answer = connection.getresponse()
         if answer.status != 200:
             raise RuntimeError(f"{path}: {answer.status} {answer.reason}")
@@ -190,6 +200,8 @@ def plan_of(options):
         herds=(50,) if quick else (50, 500),
         give_up=20 if quick else 90,
         slow_clients=100 if quick else 1000,
+        start_images=10_000 if quick else 100_000,
+        authorised_seconds=1 if quick else 6,
     )
 
 
@@ -210,6 +222,7 @@ def arguments():
         metavar="NAME=FILE",
         help="another build, called icewell-NAME in --servers",
     )
+    parser.add_argument("--congestion", metavar="NAME", help="TCP's for the run, as cubic: needs root")
     parser.add_argument("--port", type=int, default=20800, help="the first of a dozen")
     parser.add_argument("--folder", help="where images and caches are: usually under target/bench-http")
     parser.add_argument("--out", help="the record")

@@ -21,6 +21,7 @@ def wrk(server, path, connections, seconds):
     """Requests a second over connections that stay open."""
     scheme = "https" if server.tls else "http"
     command = ["wrk", f"-t{min(CORES, connections)}", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
+    command += [word for field in _fields(server) for word in ("-H", field)]
     with _watched(server) as spent:
         said = _run([*command, f"{scheme}://127.0.0.1:{server.port}{path}"])
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])
@@ -31,6 +32,23 @@ def wrk(server, path, connections, seconds):
         raise Failed(f"{bad[1] if bad else 'no'} of {count} answers {'not 200' if bad else ''}".strip())
     result = {"requests_per_second": rate, "cpu_seconds_per_1000": 1000 * spent["cpu_seconds"] / count}
     return result | ({"errors": errors[1]} if errors else {}) | _client_share(spent)
+
+
+def h2load(server, path, connections, streams, seconds):
+    """Requests and bytes a second over HTTP/2. It decrypts and copies, unlike our own reader."""
+    command = ["h2load", f"-t{min(CORES, connections)}", f"-c{connections}", f"-m{streams}", f"-D{seconds}"]
+    with _watched(server) as spent:
+        said = _run([*command, f"https://127.0.0.1:{server.port}{path}"])
+    if "Application protocol: h2" not in said:
+        raise Failed("no HTTP/2")
+    rate = float(re.search(r"finished in [^,]*, ([\d.]+) req/s", said)[1])
+    count = int(re.search(r"status codes: (\d+) 2xx", said)[1])
+    data = int(re.search(r"\((\d+)\) data", said)[1])
+    if re.search(r" [1-9]\d* [345]xx", said) or not data:
+        raise Failed(re.search(r"requests: .*", said)[0])
+    result = {"requests_per_second": rate, "cpu_seconds_per_1000": 1000 * spent["cpu_seconds"] / max(count, 1)}
+    result |= {"bytes_per_second": data / seconds, "cpu_seconds_per_gb": spent["cpu_seconds"] / (data / 1e9)}
+    return result | _client_share(spent)
 
 
 def load(server, path, size, clients, seconds, range_bytes=None, at_half=None):
@@ -75,8 +93,9 @@ def once(server, path, size, clients, seconds, join_after=None):
 class Slow:
     """Clients that read little, while the block runs; `answered` is how many have got an answer."""
 
-    def __init__(self, server, path, size, clients, seconds):
-        self._command = [*_reader("slow", server, path, size, clients), "--seconds", str(seconds)]
+    def __init__(self, server, path, size, clients, rate, seconds):
+        self._command = [*_reader("slow", server, path, size, clients), "--rate", str(rate)]
+        self._command += ["--seconds", str(seconds)]
 
     def __enter__(self):
         pipe = subprocess.PIPE
@@ -100,7 +119,12 @@ class Slow:
 def _reader(mode, server, path, size, clients):
     command = [str(READER), mode, "--server", f"127.0.0.1:{server.port}", "--path", path]
     command += ["--clients", str(clients), "--size", str(size)]
+    command += [word for field in _fields(server) for word in ("--field", field)]
     return command + (["--tls", str(server.setting.certificate)] if server.tls else [])
+
+
+def _fields(server):
+    return [f"{name}: {value}" for name, value in server.fields.items()]
 
 
 def _run(command):

@@ -16,7 +16,8 @@ class Glance:
     """See `servers.Server`; the images are the origin's files, by Glance's web store."""
 
     caches = warm = True
-    tls = False
+    tls = authorised = False
+    fields = {"X-Auth-Token": "a-token-of-the-benchmark"}
 
     def __init__(self, name, setting, port):
         self.name = name
@@ -38,6 +39,7 @@ class Glance:
         )
         said = self._said()
         self.port, self._root = said["port"], said["pid"]
+        self.setting.glance = self
 
     def _said(self):
         line = self.tree.process.stdout.readline()

@@ -6,7 +6,7 @@ import tomllib
 
 from harness.figures import OURS, PEERS, number
 from harness.rows.plan import in_words
-from harness.servers import ROOT
+from harness.servers import AUTHORISED, ROOT
 
 NOTES = ROOT / "docs/performance/notes.toml"
 BARE = ("bare-sendfile", "bare-mmap", "bare-read")
@@ -55,8 +55,9 @@ def goals(plan):
     found += [Goal("memory for each slow client", "slow", "per_client", 32 << 10, **slow)]
     for key, how in (("warm", "warm"), ("cold", "cold")):
         found += [Goal(f"start with 100,000 images, folder {how}", "start", key, 0.1, **milliseconds)]
-    ours = {"ours": "icewell-glance"}
+    ours = {"ours": AUTHORISED}
     found += [Goal("authorised hits, beside others", "authorised", factor=0.9, others=(OURS,), **requests, **ours)]
+    found += [Goal("the same, large", "authorised-large", factor=0.9, others=(OURS,), **rate, **ours)]
     found += [Goal("authorised hits, beside Glance", "authorised", factor=100, others=("glance",), **requests, **ours)]
     return found
 

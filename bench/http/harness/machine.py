@@ -1,9 +1,11 @@
 """What a run was made on and with."""
 
+import contextlib
 import datetime
 import os
 import pathlib
 import re
+import resource
 import subprocess
 
 from harness.servers import ROOT
@@ -14,7 +16,26 @@ COMMANDS = {
     "trafficserver": ["traffic_server", "-V"],
     "squid": ["squid", "-v"],
     "wrk": ["wrk", "-v"],
+    "h2load": ["h2load", "--version"],
 }
+CONGESTION = pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control")
+
+
+@contextlib.contextmanager
+def congestion(name):
+    """Has new connections of the whole machine controlled by this, while the block runs. It takes root."""
+    before = CONGESTION.read_text()
+    CONGESTION.write_text(name)
+    try:
+        yield
+    finally:
+        CONGESTION.write_text(before)
+
+
+def many_files():
+    """As many open files as this user may have, for us and what we start: thousands of connections need it."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def shape(folder):
@@ -27,6 +48,7 @@ def shape(folder):
         "memory_bytes": int(memory[1]) * 1024,
         "kernel": os.uname().release.split("-")[0],
         "file_system": _said(["findmnt", "-n", "-o", "FSTYPE", "-T", folder]).strip(),
+        "congestion": CONGESTION.read_text().strip(),
         "load_before": os.getloadavg()[0],
         "date": datetime.date.today().isoformat(),
     }

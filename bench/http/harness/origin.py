@@ -1,5 +1,6 @@
 """The origin of all: an nginx with static files, whose access log says what each cache has asked of it."""
 
+import base64
 import hashlib
 import re
 import time
@@ -11,7 +12,10 @@ IDLE_TIMEOUT = 30
 
 
 class Origin:
-    """`/NAME` is a file, and so is `/slow/ANYTHING/NAME`, at a limited rate and cold under each new ANYTHING."""
+    """`/NAME` is a file, and so is `/slow/ANYTHING/NAME`, at a limited rate and cold under each new ANYTHING.
+
+    `/vouched/NAME` is the same file, with its SHA-256 in the header.
+    """
 
     def __init__(self, folder, port, rate):
         self.port = port
@@ -21,9 +25,7 @@ class Origin:
         self.files.mkdir(parents=True)
         self.log.touch()
         self.url = f"http://127.0.0.1:{port}"
-        self._conf = config.write(
-            "origin.conf", self.folder, PORT=port, FOLDER=self.folder, RATE=rate, USER=config.user()
-        )
+        self._rate = rate
         self._digests = {}
         self.tree = None
 
@@ -43,7 +45,10 @@ class Origin:
         return self._digests[name]
 
     def start(self):
-        self.tree = process.Tree(["nginx", "-c", self._conf, "-p", self.folder], self.folder / "stderr.log")
+        vouched = "".join(f"{name} sha-256=:{_base64(digest)}:;" for name, digest in self._digests.items())
+        values = {"PORT": self.port, "FOLDER": self.folder, "RATE": self._rate, "USER": config.user()}
+        conf = config.write("origin.conf", self.folder, VOUCHED=vouched, **values)
+        self.tree = process.Tree(["nginx", "-c", conf, "-p", self.folder], self.folder / "stderr.log")
         self.tree.wait_for_port(self.port)
 
     def requests(self, part):
@@ -61,3 +66,7 @@ class Origin:
                 return True
             time.sleep(0.05)
         return False
+
+
+def _base64(digest):
+    return base64.b64encode(bytes.fromhex(digest)).decode()

@@ -13,6 +13,7 @@ from harness.glance import Glance
 
 ROOT = pathlib.Path(__file__).parents[3]
 CORES = os.cpu_count()
+AUTHORISED = "icewell-glance"
 WRITTEN = 1  # seconds, after which Traffic Server has written what it was to keep
 
 
@@ -25,6 +26,7 @@ class Setting:
         self.storage = storage
         self.port = port
         self.icewells = icewells
+        self.glance = None  # once it runs
         self.certificate = folder / "certificate.pem"
         self.key = folder / "key.pem"
 
@@ -40,11 +42,12 @@ class Server:
     """One server.
 
     `caches` says whether it has an origin, `tls` whether it is spoken to over TLS, `warm` whether it is asked for hits,
-    and not for cold images alone.
+    and not for cold images alone, `authorised` whether it asks a Glance about callers. `fields` go with each request.
     """
 
     caches = warm = True
-    tls = False
+    tls = authorised = False
+    fields = {}
 
     def __init__(self, name, setting, port):
         self.name = name
@@ -245,6 +248,52 @@ class Icewell(Server):
         return {"ICEWELL_LOG": "warn"}
 
 
+class Apart(Icewell):
+    """A daemon of the same build as `server`, on an empty directory of its own: for rows that start it themselves."""
+
+    def __init__(self, server, folder):
+        super().__init__(server.name, server.setting, server.setting.port(f"{server.name}-apart"))
+        self.folder = folder
+        self.cache = folder / "cache"
+
+    def begin(self):
+        """As `start`, without waiting for it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.tree = process.Tree(self.command(), self.folder / "stderr.log", self.environ())
+
+    def command(self):
+        command = [self.binary(), "serve", "--dir", self.cache, "--origin", self.setting.origin.url]
+        return [*command, "--listen", f"127.0.0.1:{self.port}", "--admin", "off", "--max-size", self.setting.storage]
+
+
+class IcewellGlance(Icewell):
+    """In front of the `glance` of the same run, whose images it has and whom it asks who may have them."""
+
+    warm = False  # asked for by rows of its own only
+    authorised = True
+    fields = {"X-Auth-Token": "a-token-of-the-benchmark"}
+
+    def start(self):
+        if not self.setting.glance:
+            raise NotThere("it needs glance before it in --servers")
+        super().start()
+
+    def binary(self):
+        return self.setting.icewells["icewell"]
+
+    def command(self):
+        command = [self.binary(), "serve", "--dir", self.folder / "cache", "--auth-ttl", "5s"]
+        command += ["--origin", f"glance+http://127.0.0.1:{self.setting.glance.port}"]
+        command += ["--listen", f"127.0.0.1:{self.port}", "--admin", "off", "--max-size", self.setting.storage]
+        return command
+
+    def path(self, name):
+        return self.setting.glance.path(name)
+
+    def prepare(self, path, size):
+        return self.setting.glance.prepare(path, size)
+
+
 class IcewellTls(Icewell):
     """A second daemon on the same directory."""
 
@@ -291,13 +340,17 @@ KINDS = {
     "trafficserver": TrafficServer,
     "squid": Squid,
     "glance": Glance,
+    AUTHORISED: IcewellGlance,
     "nginx-tls": NginxTls,
     "bare-sendfile": Bare,
     "bare-mmap": Bare,
     "bare-read": Bare,
 }
 # Squid is left out unless it is asked for: it is an order slower with large files, and the run longer.
-USUAL = "icewell,nginx,nginx-slice,varnish,trafficserver,glance,bare-sendfile,bare-mmap,bare-read,icewell-tls,nginx-tls"
+USUAL = (
+    "icewell,nginx,nginx-slice,varnish,trafficserver,glance,icewell-glance,bare-sendfile,bare-mmap,bare-read,"
+    "icewell-tls,nginx-tls"
+)
 
 
 def kind(name, icewells):

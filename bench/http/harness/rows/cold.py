@@ -61,7 +61,7 @@ class Herd(Row):
         self.once = once
 
     def wants(self, server):
-        return not server.tls and server.caches
+        return not server.tls and server.caches and not server.authorised
 
     def run(self, server, plan, number):
         path, place = cold_path(server, plan.herd_size, HERD, f"{self.name}-{number}")
@@ -98,7 +98,7 @@ class Join(Row):
         super().__init__("join", "time to first byte of a client that joins a running fill")
 
     def wants(self, server):
-        return not server.tls and server.caches
+        return not server.tls and server.caches and not server.authorised
 
     def run(self, server, plan, number):
         size = min(plan.sizes)

@@ -58,3 +58,33 @@ class Ranges(Row):
     def run(self, server, plan, number):
         path = server.path(file_name(self.size))
         return client.load(server, path, self.size, self.clients, plan.seconds, range_bytes=RANGE)
+
+
+class Http2Small(Small):
+    """By `h2load`, over TLS."""
+
+    def __init__(self, connections, streams):
+        super().__init__(connections, tls=True)
+        self.name, self.group = f"h2-small-{connections}", "h2"
+        self.title = f"4 KiB hits over HTTP/2, {connections} connections with {streams} requests each"
+        self.streams = streams
+
+    def run(self, server, plan, number):
+        return client.h2load(server, server.path(SMALL), self.connections, self.streams, plan.small_seconds)
+
+
+class Http2Large(Row):
+    details = Row.details[:2]  # the disk is not looked at
+    tls = True
+    group = "h2"
+
+    def __init__(self, size, clients):
+        super().__init__(
+            f"h2-{in_words(size).replace(' ', '')}-{clients}", f"{in_words(size)} hits over HTTP/2, {how_many(clients)}"
+        )
+        self.size = size
+        self.clients = clients
+
+    def run(self, server, plan, number):
+        # Whole seconds are all that h2load takes.
+        return client.h2load(server, server.path(file_name(self.size)), self.clients, 1, max(1, round(plan.seconds)))

@@ -21,6 +21,8 @@ class Plan:
     herds: tuple
     give_up: float
     slow_clients: int
+    start_images: int
+    authorised_seconds: int
 
     @property
     def largest(self):

@@ -15,16 +15,17 @@ use crate::Target;
 
 /// Small, so that it is the server's side that has to hold what the client does not read.
 const RECEIVE_BUFFER: usize = 16 << 10;
-const ROUND: Duration = Duration::from_secs(1);
+/// Short, so that what a client may read in a round fits into its receive buffer.
+const ROUND: Duration = Duration::from_millis(50);
 
 /// The options of `slow`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     target: Target,
-    /// Bytes that each client reads in a second.
-    #[arg(long, default_value_t = 4096)]
-    rate: usize,
+    /// Bytes that each client reads in a second, at most.
+    #[arg(long)]
+    rate: u64,
     /// When to print how many have an answer, if not all have one before.
     #[arg(long)]
     seconds: f64,
@@ -38,6 +39,8 @@ pub(crate) struct Report {
     /// Of those, clients whose connection was still good at the end.
     held: usize,
     bytes: u64,
+    /// Since the first was asked.
+    seconds: f64,
 }
 
 struct Client {
@@ -56,13 +59,18 @@ pub(crate) fn run(args: &Args) -> io::Result<Report> {
         stopped.store(true, Ordering::Relaxed);
     });
     let mut clients = (0..args.target.clients).map(|_| open(&args.target)).collect::<io::Result<Vec<_>>>()?;
-    let mut piece = vec![0; args.rate];
+    let mut piece = vec![0; RECEIVE_BUFFER];
     let begun = Instant::now();
     let mut told = false;
     while !stop.load(Ordering::Relaxed) {
         let round = Instant::now();
+        let due = (args.rate as f64 * (begun.elapsed() + ROUND).as_secs_f64()) as u64;
         for client in &mut clients {
-            match client.stream.read(&mut piece) {
+            let most = usize::try_from(due.saturating_sub(client.bytes)).unwrap_or(usize::MAX).min(RECEIVE_BUFFER);
+            if most == 0 {
+                continue;
+            }
+            match client.stream.read(piece.get_mut(..most).unwrap_or_default()) {
                 Ok(0) => client.gone = true,
                 Ok(length) => client.bytes += length as u64,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -81,6 +89,7 @@ pub(crate) fn run(args: &Args) -> io::Result<Report> {
         answered: answered(&clients),
         held: clients.iter().filter(|client| client.bytes > 0 && !client.gone).count(),
         bytes: clients.iter().map(|client| client.bytes).sum(),
+        seconds: begun.elapsed().as_secs_f64(),
     })
 }
 
