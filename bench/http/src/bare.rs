@@ -79,6 +79,8 @@ fn main() -> io::Result<()> {
 /// Answers requests until the client leaves.
 fn converse(mut stream: TcpStream, files: &HashMap<String, Served>, how: How) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    // As Icewell does for clients of the same machine, so that this is the limit for it, too.
+    rustix::net::sockopt::set_tcp_congestion(&stream, "reno").ok();
     let mut buffer = Vec::new();
     while let Some(head) = read_head(&mut stream)? {
         let mut lines = head.lines();

@@ -91,7 +91,10 @@ pub(crate) async fn serve(wire: Wire, client: Client, serving: &Serving) -> Opti
             }
             Err(broken) => {
                 tracing::debug!(client = %client.address, error = %broken, "the connection broke off");
-                connection.wire.reset();
+                if head.old {
+                    // To him, the end of the connection may be all that ends a body.
+                    connection.wire.reset();
+                }
                 return None;
             }
         }
@@ -177,6 +180,10 @@ impl Connection {
         while left > 0 {
             let Some(chunk) = self.next_chunk(&mut body, out).await? else { break };
             let chunk = chunk_within(chunk, left)?;
+            if chunk.is_empty() {
+                // An empty chunk would be the end.
+                continue;
+            }
             left -= chunk.len() as u64;
             let before = out.len() + reply::begin_chunk(out, &framing, chunk.len());
             let mut written = 0;
