@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes the figures of a record into docs/performance.md, and its pictures beside it: `make bench-http-page RECORD=…`.
 
-What stands between the two marks is made anew, the rest of the page is left alone.
+Without a record it is the last one again: after `make bench-scale`, or with other notes. What stands between the two
+marks is made anew, the rest of the page is left alone.
 """
 
 import json
@@ -33,7 +34,7 @@ GROUPS = {
 
 
 def main():
-    source = pathlib.Path(sys.argv[1])
+    source = pathlib.Path(sys.argv[1]) if sys.argv[1:] else PICTURES / "record.json"
     record = json.loads(source.read_text())
     PICTURES.mkdir(exist_ok=True)
     if source.resolve() != (PICTURES / "record.json").resolve():
