@@ -6,7 +6,7 @@ export ICEWELL_TEST_IMAGES := $(CURDIR)/target/images
 VENV := target/glance-bed-venv
 GLANCE_TESTS := $(VENV)/bin/python -m pytest -q -c tests/glance/pytest.ini
 
-.PHONY: help check test test-rust test-python test-glance glance-facts bench bench-http bench-http-page bench-driver docs wheel images clean
+.PHONY: help check test test-rust test-python test-glance glance-facts bench bench-scale bench-http bench-http-page bench-driver docs wheel images clean
 
 help: ## print this list (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,10 +31,11 @@ test: ## everything that can fail, each part with its time; sets itself up (as r
 test-rust: images ## the tests of the crates, with real test images
 	$(CARGO) test --workspace --no-fail-fast
 
-test-python: ## the Python package, and the driver inside a real Glance
+test-python: ## the Python package, the driver inside a real Glance, and the benchmark's verdicts
 	scripts/glance-bed.sh
 	scripts/wheel.sh $(VENV)
 	$(VENV)/bin/python -B -m pytest -q -W ignore bindings/python
+	cd bench/http && python3 -B -m unittest -q
 
 test-glance: ## the daemon in front of a real Keystone and Glance
 	scripts/glance-bed.sh
@@ -50,8 +51,15 @@ images:
 	scripts/setup.sh
 	scripts/images.sh "$(ICEWELL_TEST_IMAGES)"
 
-bench: ## time the library: listing and pruning by number of entries, throughput of fills and hits
+bench: ## time the library: listing, pruning and admission by number of entries, throughput of fills and hits
 	$(CARGO) bench -p icewell
+
+SCALE := docs/performance/entries.json
+
+bench-scale: ## time the library over 1,000 to 1,000,000 images, for docs/performance (minutes, 5 GB)
+	mkdir -p $(CURDIR)/target
+	ICEWELL_BENCH_ENTRIES=1000,10000,100000,1000000 ICEWELL_BENCH_JSON=$(CURDIR)/$(SCALE) \
+	    ICEWELL_BENCH_DIR=$(CURDIR)/target $(CARGO) bench -p icewell --bench entries
 
 # ARGS="--quick", "--only herd*", "--servers icewell,nginx" and so on: ARGS=--help tells all.
 bench-http: ## time the daemon beside nginx, Varnish, Traffic Server and Glance (30 minutes; ARGS=--quick: 4)

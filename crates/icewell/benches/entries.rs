@@ -1,7 +1,8 @@
-//! One pass over many entries: list, usage and prune, beside `find -printf` over the same directory.
+//! One pass over many entries: list, usage, prune and admission, beside `find -printf` over the same directory.
 //!
 //! `cargo bench -p icewell --bench entries`. `ICEWELL_BENCH_ENTRIES=1000,10000` chooses other numbers of entries,
-//! `ICEWELL_BENCH_DIR` another place. Each figure is the median of several rounds.
+//! `ICEWELL_BENCH_DIR` another place; `ICEWELL_BENCH_JSON` names a file for the figures. Each is the median of several
+//! rounds.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a benchmark is a test of its own kind")]
 
 mod support;
@@ -13,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use icewell::layout::tag;
-use icewell::{Cache, Limit, Mode};
+use icewell::{Announced, Cache, ImageId, Limit, Mode};
 use rustix::fs::{XattrFlags, fsetxattr};
 
 use support::{median, timed};
@@ -26,12 +27,19 @@ fn main() {
     }
     let counts = std::env::var("ICEWELL_BENCH_ENTRIES").unwrap_or("1000,10000,100000".into());
     println!("{:>8}  {:<22} {:>10} {:>12} {:>9}", "entries", "operation", "time", "per entry", "to find");
+    let mut figures = Vec::new();
     for count in counts.split(',') {
-        bench(count.trim().parse().expect("ICEWELL_BENCH_ENTRIES is a list of numbers"));
+        bench(count.trim().parse().expect("ICEWELL_BENCH_ENTRIES is a list of numbers"), &mut figures);
+    }
+    if let Some(file) = std::env::var_os("ICEWELL_BENCH_JSON") {
+        let date = Command::new("date").arg("+%F").output().unwrap().stdout;
+        let date = String::from_utf8(date).unwrap();
+        let figures = figures.join(",\n  ");
+        std::fs::write(file, format!("{{\"date\": \"{}\", \"figures\": [\n  {figures}\n]}}\n", date.trim())).unwrap();
     }
 }
 
-fn bench(count: u64) {
+fn bench(count: u64, figures: &mut Vec<String>) {
     let dir = support::directory();
     let cache = Cache::open(dir.path()).unwrap();
     make(dir.path(), 0..count);
@@ -39,15 +47,37 @@ fn bench(count: u64) {
     let half = Limit { max_size: count / 2 * ENTRY_SIZE, ..Limit::default() };
 
     let find = median(rounds, || timed(|| run_find(dir.path())).0);
-    let show = |what: &str, time: Duration| {
+    let mut show = |what: &str, time: Duration| {
         let per_entry = time / u32::try_from(count).unwrap();
         let ratio = time.as_secs_f64() / find.as_secs_f64();
         println!("{count:>8}  {what:<22} {:>8.1}ms {per_entry:>12.2?} {ratio:>8.2}x", time.as_secs_f64() * 1e3);
+        let (what, seconds) = (what.trim(), time.as_secs_f64());
+        figures.push(format!("{{\"entries\": {count}, \"operation\": \"{what}\", \"seconds\": {seconds:.6}}}"));
     };
     show("find -printf", find);
     show("images (list)", median(rounds, || timed(|| assert_eq!(cache.images().unwrap().len() as u64, count)).0));
     show("usage", median(rounds, || timed(|| assert_eq!(cache.usage().unwrap().files, count)).0));
     show("space (a reservation)", median(rounds, || timed(|| cache.space().unwrap()).0));
+    // One image of an entry's size more: with its fsyncs, and where there is no room for it, with an eviction as well.
+    let admissions = std::cell::Cell::new(count);
+    let admit = || {
+        let number = admissions.replace(admissions.get() + 1);
+        timed(|| admit(&cache, number)).0
+    };
+    cache.set_limit(Limit { max_size: u64::MAX, ..Limit::default() }).unwrap();
+    show("admission, with room", median(rounds, admit));
+    for number in count..admissions.get() {
+        std::fs::remove_file(dir.path().join(name(number))).unwrap();
+    }
+    let (begun, full) = (admissions.get(), Limit { max_size: count * ENTRY_SIZE, ..Limit::default() });
+    cache.set_limit(full).unwrap();
+    show("admission, evicts one", median(rounds, admit));
+    // As it was: the oldest have gone, which have the lowest numbers.
+    assert_eq!(cache.usage().unwrap().files, count);
+    for number in begun..admissions.get() {
+        std::fs::remove_file(dir.path().join(name(number))).unwrap();
+    }
+    make(dir.path(), 0..admissions.get() - begun);
     let dry = || timed(|| assert_eq!(cache.prune(half, Mode::DryRun).unwrap().files(), count - count / 2)).0;
     show("prune half, dry run", median(rounds, dry));
     let prune = || {
@@ -89,6 +119,14 @@ fn make(dir: &Path, numbers: std::ops::Range<u64>) {
         let accessed = std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000) + Duration::from_nanos(number);
         file.set_times(std::fs::FileTimes::new().set_accessed(accessed)).unwrap();
     }
+}
+
+/// Brings one image in.
+fn admit(cache: &Cache, number: u64) {
+    let mut writer = cache.write(&ImageId::new(&name(number)).unwrap()).unwrap();
+    writer.start(Announced { size: Some(ENTRY_SIZE), ..Announced::default() }).unwrap();
+    writer.write(&[b'y'; ENTRY_SIZE as usize]).unwrap();
+    writer.commit().unwrap();
 }
 
 fn run_find(dir: &Path) -> Duration {
