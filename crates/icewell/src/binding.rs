@@ -18,6 +18,10 @@ pub enum Adoption {
 ///
 /// Names mean something only with their origin: bytes of one served as another's would be wrong bytes.
 pub(crate) fn bind(folders: &Folders, origin: &str, adoption: Adoption) -> Result<()> {
+    // It is never bound otherwise again, so a start need not wait for somebody who prunes.
+    if folders.root_tag(tag::ORIGIN)?.is_some_and(|bound| bound == origin) {
+        return Ok(());
+    }
     let _held = lock::space(folders)?;
     let refuse = |detail: String| {
         Err(Error::new(ErrorKind::OtherOrigin, "use the cache directory", folders.root.path()).with_detail(detail))
