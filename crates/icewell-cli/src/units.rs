@@ -11,12 +11,17 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
 
+/// As many digits as the largest size has.
+const MAX_DIGITS: usize = 20;
+
 impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // Never for a sign or an exponent: nobody means those.
-        let plain = text.bytes().next().is_some_and(|first| first.is_ascii_digit());
+        // Never for a sign or an exponent: nobody means those. Nor for more digits than any size has, at which
+        // `parse_size` rounds up past the largest number.
+        let digits = text.bytes().filter(u8::is_ascii_digit).count();
+        let plain = digits <= MAX_DIGITS && text.bytes().next().is_some_and(|first| first.is_ascii_digit());
         let size = if plain { parse_size::parse_size(text).ok() } else { None };
         size.map(Size).ok_or_else(|| format!("{text:?} is not a size, such as 10GiB, 500MB (10⁶ bytes each) or 4096"))
     }
@@ -117,7 +122,19 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
         }
-        for text in ["", "GiB", "-1", "+1", "1 0 x", "10 gallons", "18446744073709551616", "99999999TiB", " "] {
+        for text in [
+            "184467440737095516155",
+            "184467440737095516159.5",
+            "",
+            "GiB",
+            "-1",
+            "+1",
+            "1 0 x",
+            "10 gallons",
+            "18446744073709551616",
+            "99999999TiB",
+            " ",
+        ] {
             assert!(text.parse::<Size>().unwrap_err().starts_with(&format!("{text:?} is not a size")), "{text}");
         }
     }
