@@ -110,6 +110,12 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "NAME", env = "ICEWELL_OS_CLOUD", hide_env_values = true)]
     pub(crate) os_cloud: Option<String>,
 
+    /// Give up every file but those of the cache, the origin and these settings, where the kernel can hold it to that [default: true]
+    #[arg(long, value_name = "BOOL", env = "ICEWELL_CONFINE", hide_env_values = true)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new(), hide_possible_values = true)]
+    pub(crate) confine: Option<bool>,
+
     /// How log lines look [default: text]
     #[arg(long, value_name = "FORMAT", env = "ICEWELL_LOG_FORMAT", hide_env_values = true)]
     pub(crate) log_format: Option<LogFormat>,
@@ -171,6 +177,7 @@ impl Settings {
             origin_min_rate: self.origin_min_rate.or(file.origin_min_rate),
             origin_ca: self.origin_ca.or(file.origin_ca),
             os_cloud: self.os_cloud.or(file.os_cloud),
+            confine: self.confine.or(file.confine),
             log_format: self.log_format.or(file.log_format),
         }
     }
@@ -201,6 +208,7 @@ impl Settings {
         set(&mut config.origin_timeout, self.origin_timeout.map(|Span(time)| time));
         set(&mut config.origin_min_rate, self.origin_min_rate.map(|Size(bytes)| bytes));
         set(&mut config.origin_ca, self.origin_ca.map(Some));
+        set(&mut config.confine, self.confine);
     }
 }
 
@@ -311,7 +319,8 @@ mod tests {
         let file = toml::from_str(
             "listen = '[::1]:1'\nadmin = '127.0.0.1:2'\nadmin_token_file = '/t'\nadmin_role = 'r'\nmax_size = '30MB'\ncount = 'allocated'\nmin_free = '2.5%'\nstall_time = 60\n\
              serve_stale = true\nmax_connections = 3\nidle_timeout = '4s'\nsend_timeout = '8s'\ndrain_timeout = '5s'\norigin_timeout = '6s'\norigin_min_rate = '7KiB'\n\
-             origin_ca = '/ca.pem'\ntls_cert = '/cert.pem'\ntls_key = '/key.pem'\n",
+             origin_ca = '/ca.pem'\ntls_cert = '/cert.pem'\ntls_key = '/key.pem'\n\
+             confine = false\n",
         )
         .unwrap();
         let options = typed(&[
@@ -333,6 +342,7 @@ mod tests {
             "--origin-ca=/ca.pem",
             "--tls-cert=/cert.pem",
             "--tls-key=/key.pem",
+            "--confine=false",
         ]);
         for config in [applied(file), applied(options)] {
             assert_eq!(config.listen, "[::1]:1".parse().unwrap());
@@ -348,6 +358,7 @@ mod tests {
             assert_eq!(times, [4, 5, 6, 8].map(Duration::from_secs));
             assert_eq!(config.origin_min_rate, 7 << 10);
             assert_eq!(config.origin_ca, Some("/ca.pem".into()));
+            assert!(!config.confine);
             assert_eq!((config.tls_cert, config.tls_key), (Some("/cert.pem".into()), Some("/key.pem".into())));
         }
     }

@@ -60,6 +60,11 @@ pub struct Config {
     /// Who the daemon is to a Glance, when no client waits: for the queue, for fills that broke off, and to notice what
     /// was deleted elsewhere. The certificates that they trust are trusted there, too, unless `origin_ca` says others.
     pub credentials: Option<Credentials>,
+    /// Whether the daemon gives up, where the kernel can hold it to that, every file but those of the cache, of the origin
+    /// and of these settings.
+    pub confine: bool,
+    /// Files besides those named above that may be read again while it runs: where these settings come from.
+    pub sources: Vec<PathBuf>,
     /// Called once everything listens.
     pub on_ready: Option<OnReady>,
 }
@@ -114,6 +119,8 @@ impl Config {
             origin_min_rate: 1024,
             origin_ca: None,
             credentials: None,
+            confine: true,
+            sources: Vec::new(),
             on_ready: None,
         }
     }

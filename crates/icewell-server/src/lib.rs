@@ -14,6 +14,7 @@
 
 mod closing;
 mod config;
+mod confine;
 mod connection;
 mod descriptors;
 mod error;

@@ -16,6 +16,7 @@ use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
 
 use crate::config::{Config, Ready};
+use crate::confine::{self, Needs};
 use crate::connection::{self, Serving, Wire};
 use crate::daemon::{Daemon, blocking};
 use crate::error::Error;
@@ -39,31 +40,57 @@ const SUSPEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// What keeps it from starting; once it serves, nothing ends it but a signal.
-pub fn serve(config: Config) -> Result<(), Error> {
+pub fn serve(mut config: Config) -> Result<(), Error> {
     memory::keep_some();
+    let prepared = Prepared::of(&mut config)?;
+    if config.confine {
+        // While this is the only thread: each has to do it, or inherit it.
+        confine::confine(&prepared.needs);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Error::new("cannot start the runtime").with_source(error))?;
-    let served = runtime.block_on(run(config));
+    let served = runtime.block_on(run(config, prepared));
     // Threads that wait for a disk or a connection that is gone need not be waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
 }
 
-async fn run(mut config: Config) -> Result<(), Error> {
+/// What is read, opened and checked before anything is served.
+struct Prepared {
+    origin: Origin,
+    management: Management,
+    session: Option<Session>,
+    tls: Option<Arc<Tls>>,
+    cache: Cache,
+    needs: Needs,
+}
+
+impl Prepared {
+    fn of(config: &mut Config) -> Result<Self, Error> {
+        let token = config.admin_token_file.as_deref().map(AdminToken::read).transpose()?;
+        let ca = config.origin_ca.clone().or_else(|| config.credentials.as_ref()?.ca().map(Into::into));
+        let files = [&config.tls_cert, &config.tls_key, &config.admin_token_file, &ca].into_iter().flatten();
+        let files = files.chain(&config.sources).cloned().collect();
+        let reach = Reach { timeout: config.origin_timeout, min_rate: config.origin_min_rate, ca };
+        let origin = Origin::parse(&config.origin, &reach)?;
+        let credentials = config.credentials.take().filter(|_| origin.glance().is_some());
+        let role =
+            config.admin_role.as_deref().map(|name| AdminRole::new(name, &origin, credentials.as_ref())).transpose()?;
+        let management = Management { token, role, stall_time: config.stall_time };
+        let session = credentials.map(|credentials| Session::new(credentials, config.origin_timeout)).transpose()?;
+        let tls = Tls::of(config)?;
+        let cache = open(config, &origin)?;
+        let folder = if let Origin::Folder(folder) = &origin { Some(folder.path().to_owned()) } else { None };
+        let needs = Needs { dir: config.dir.clone(), folder, files };
+        Ok(Prepared { origin, management, session, tls, cache, needs })
+    }
+}
+
+async fn run(mut config: Config, prepared: Prepared) -> Result<(), Error> {
+    let Prepared { origin, management, session, tls, cache, needs } = prepared;
     let on_ready = config.on_ready.take();
-    let token = config.admin_token_file.as_deref().map(AdminToken::read).transpose()?;
-    let ca = config.origin_ca.clone().or_else(|| config.credentials.as_ref()?.ca().map(Into::into));
-    let reach = Reach { timeout: config.origin_timeout, min_rate: config.origin_min_rate, ca };
-    let origin = Origin::parse(&config.origin, &reach)?;
-    let credentials = config.credentials.take().filter(|_| origin.glance().is_some());
-    let role =
-        config.admin_role.as_deref().map(|name| AdminRole::new(name, &origin, credentials.as_ref())).transpose()?;
-    let management = Management { token, role, stall_time: config.stall_time };
-    let session = credentials.map(|credentials| Session::new(credentials, config.origin_timeout)).transpose()?;
-    let tls = Tls::of(&config)?;
-    let cache = open(&config, &origin)?;
     let listener = bind(config.listen).await?;
     let listen = listener.local_addr().map_err(|error| Error::new("cannot listen").with_source(error))?;
     refuse_own_listener(&origin, listen)?;
@@ -93,12 +120,8 @@ async fn run(mut config: Config) -> Result<(), Error> {
     prefetch::start(&daemon, &fills_stop);
     tokio::spawn(open_images::keep(daemon.clone(), fills_stop.clone()));
 
-    let folder = match &daemon.origin {
-        Origin::Folder(folder) => Some(folder.path().to_owned()),
-        Origin::Http(_) | Origin::Glance(_) => None,
-    };
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let ready = Ready { listen, scheme, admin, origin: daemon.origin.identity().to_owned(), folder };
+    let ready = Ready { listen, scheme, admin, origin: daemon.origin.identity().to_owned(), folder: needs.folder };
     info!(%listen, scheme, ?admin, origin = ready.origin, dir = %daemon.cache.dir().display(), "listening");
     if let Some(on_ready) = on_ready {
         on_ready.0(&ready);

@@ -53,6 +53,7 @@ pub(crate) fn run(args: &Args, global: &Global, context: &Context<'_>) -> Result
         config.credentials = clouds::credentials_if_any(settings.os_cloud.as_deref())?;
     }
     settings.apply(&mut config);
+    config.sources.extend(args.config.clone());
     config.on_ready = Some(OnReady(Box::new(tell_how_to_try)));
     icewell_server::serve(config)?;
     Ok(Exit::Done)

@@ -21,6 +21,7 @@ mod ranges;
 
 mod bad_clients;
 mod bad_origins;
+mod confined;
 mod crowd;
 mod failing_origins;
 mod full_disk;
