@@ -3,8 +3,6 @@
 //! A [`Fill`] is what its followers see; the [`filler`](crate::filler) moves it on. Followers look at its [`Progress`] and
 //! read the growing file themselves, each at its own pace and from its own start, so that none can hold up another.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
 use std::fs::File;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,10 +18,12 @@ use tracing::warn;
 
 use crate::daemon::blocking;
 use crate::image_head::ImageHead;
+use crate::in_flight::InFlight;
 use crate::key::Key;
 use crate::origin::{Answer, AnswerBody};
 use crate::pace::Pace;
 use crate::pages::Pages;
+use crate::tally::Waiting;
 
 /// The last bytes are held back until the whole image is verified, so that nobody who gets them all got wrong ones.
 const HELD_BACK: u64 = 4096;
@@ -141,20 +141,14 @@ pub(crate) struct Fill {
     pub(crate) key: Key,
     progress: watch::Sender<Progress>,
     wanted: watch::Sender<Wanted>,
-    tally: Mutex<Tally>,
+    /// Hits of followers. They are counted on the image, and so have to wait until there is one.
+    hits: Waiting<Reader>,
     /// When it began.
     pub(crate) since: SystemTime,
     pub(crate) begun: Instant,
     /// Followers that are no clients, and stay to its end.
     no_clients: AtomicUsize,
     pace: Mutex<Pace>,
-}
-
-/// Hits of followers. They are counted on the image, and so have to wait until there is one.
-#[derive(Debug, Default)]
-struct Tally {
-    waiting: u64,
-    committed: Option<Arc<Reader>>,
 }
 
 impl Growing {
@@ -171,7 +165,7 @@ impl Fill {
             key,
             progress: watch::Sender::new(Progress::Asking),
             wanted: watch::Sender::new(Wanted::Kept),
-            tally: Mutex::default(),
+            hits: Waiting::default(),
             since: SystemTime::now(),
             begun: Instant::now(),
             no_clients: AtomicUsize::new(0),
@@ -239,27 +233,15 @@ impl Fill {
 
     /// Counts a hit of a follower, as soon as the image is committed.
     pub(crate) async fn count_hit(&self) {
-        let reader = {
-            let mut tally = lock(&self.tally);
-            match &tally.committed {
-                Some(reader) => reader.clone(),
-                None => {
-                    tally.waiting += 1;
-                    return;
-                }
-            }
-        };
-        blocking(move || count(&reader, 1)).await;
+        if let Some(reader) = self.hits.hit() {
+            blocking(move || count(&reader, 1)).await;
+        }
     }
 
     /// The image has its name: counts the hits that waited. May block.
     pub(crate) fn committed(&self, reader: Reader) {
         let reader = Arc::new(reader);
-        let waiting = {
-            let mut tally = lock(&self.tally);
-            tally.committed = Some(reader.clone());
-            std::mem::take(&mut tally.waiting)
-        };
+        let waiting = self.hits.ready(reader.clone());
         if waiting > 0 {
             count(&reader, waiting);
         }
@@ -300,39 +282,32 @@ impl Progress {
 
 /// The fills under way, by image.
 #[derive(Debug, Default)]
-pub(crate) struct Fills(Mutex<HashMap<ImageId, Arc<Fill>>>);
+pub(crate) struct Fills(InFlight<ImageId, Fill>);
 
 impl Fills {
     pub(crate) fn get(&self, id: &ImageId) -> Option<Arc<Fill>> {
-        lock(&self.0).get(id).cloned()
+        self.0.get(id)
     }
 
     /// The fill of this image, and whether it is new and the caller's to run.
     pub(crate) fn join_or_create(&self, key: &Key) -> (Arc<Fill>, bool) {
-        match lock(&self.0).entry(key.id.clone()) {
-            Entry::Occupied(entry) => (entry.get().clone(), false),
-            Entry::Vacant(entry) => (entry.insert(Fill::new(key.clone())).clone(), true),
-        }
+        self.0.join_or_begin(key.id.clone(), || Fill::new(key.clone()))
     }
 
     pub(crate) fn remove(&self, fill: &Arc<Fill>) {
-        if let Entry::Occupied(entry) = lock(&self.0).entry(fill.key.id.clone())
-            && Arc::ptr_eq(entry.get(), fill)
-        {
-            entry.remove();
-        }
+        self.0.remove(fill.key.id.clone(), fill);
     }
 
     /// All of them, those that began first first.
     pub(crate) fn all(&self) -> Vec<Arc<Fill>> {
-        let mut all: Vec<_> = lock(&self.0).values().cloned().collect();
+        let mut all: Vec<_> = self.0.all();
         all.sort_by(|a, b| (a.since, &a.key.id).cmp(&(b.since, &b.key.id)));
         all
     }
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        lock(&self.0).len()
+        self.0.len()
     }
 }
 

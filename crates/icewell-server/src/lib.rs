@@ -32,10 +32,13 @@ mod image_head;
 mod body;
 mod fill;
 mod filler;
+mod in_flight;
 mod open_images;
 mod pages;
 mod pass;
 mod rest;
+mod sync;
+mod tally;
 
 mod permits;
 mod proxy;

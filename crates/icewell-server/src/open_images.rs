@@ -22,6 +22,7 @@ use crate::fill::Growing;
 use crate::freshness::State;
 use crate::image_head::ImageHead;
 use crate::pages::Pages;
+use crate::tally::{Reads, Unwritten};
 
 /// How often hits are written down, and unused pages let go.
 const KEEP_EVERY: Duration = Duration::from_millis(100);
@@ -43,7 +44,7 @@ const BUSY_BYTES_PER_SECOND: u64 = 256 << 20;
 pub(crate) struct OpenImages {
     images: RwLock<HashMap<ImageId, Arc<OpenImage>>>,
     /// Those that were read since hits were last written down.
-    read: Mutex<Vec<Arc<OpenImage>>>,
+    read: Unwritten<OpenImage>,
     /// The pages of images that grow, as long as somebody reads them.
     growing: Mutex<Vec<Weak<Pages>>>,
 }
@@ -58,14 +59,9 @@ pub(crate) struct OpenImage {
     pages: OnceLock<Option<Arc<Pages>>>,
     /// What is told of it in this second.
     moment: Mutex<Option<Arc<Moment>>>,
-    /// Hits that are not on disk yet.
-    hits: AtomicU64,
-    /// When it was last read, in nanoseconds since 1970.
-    last_read: AtomicU64,
+    reads: Reads,
     /// Whether it was being sent at the last look.
     sent: AtomicBool,
-    /// Whether it is in the list of those that were read.
-    listed: AtomicBool,
     opened: Instant,
     /// When it was last asked for, in milliseconds since it was opened.
     used: AtomicU64,
@@ -120,12 +116,8 @@ impl OpenImages {
 
     /// Notes that the image was read, and whether that was a hit.
     pub(crate) fn count(&self, image: &Arc<OpenImage>, hit: bool) {
-        image.hits.fetch_add(u64::from(hit), Ordering::Relaxed);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        image.last_read.fetch_max(now.as_nanos() as u64, Ordering::Relaxed);
-        if !image.listed.swap(true, Ordering::AcqRel) {
-            lock(&self.read).push(image.clone());
-        }
+        self.read.note(image, hit, now.as_nanos() as u64);
     }
 
     /// Notes the pages of an image that grows, which are let go of as those of cached images.
@@ -135,11 +127,9 @@ impl OpenImages {
 
     /// Writes hits and times of use down. Blocks.
     pub(crate) fn write_down(&self) {
-        for image in std::mem::take(&mut *lock(&self.read)) {
-            // Who counts from here on puts it on the list again.
-            image.listed.store(false, Ordering::Release);
-            let hits = image.hits.swap(0, Ordering::AcqRel);
-            let last = UNIX_EPOCH + Duration::from_nanos(image.last_read.load(Ordering::Acquire));
+        for image in self.read.take() {
+            let (hits, last) = image.reads.take();
+            let last = UNIX_EPOCH + Duration::from_nanos(last);
             if let Err(error) = image.reader.count_reads(hits, last) {
                 warn!(image_id = %image.reader.image().id, hits, error = chain(&error), "hits cannot be counted");
             }
@@ -147,7 +137,7 @@ impl OpenImages {
     }
 
     fn is_idle(&self) -> bool {
-        lock(&self.read).is_empty()
+        self.read.is_empty()
             && lock(&self.growing).is_empty()
             && self.images.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
@@ -241,6 +231,12 @@ pub(crate) async fn keep(daemon: Arc<Daemon>, mut stop: watch::Receiver<bool>) {
     }
 }
 
+impl AsRef<Reads> for OpenImage {
+    fn as_ref(&self) -> &Reads {
+        &self.reads
+    }
+}
+
 impl OpenImage {
     fn new(reader: Reader) -> Self {
         let head = ImageHead::of_image(reader.image());
@@ -251,10 +247,8 @@ impl OpenImage {
             small,
             pages: OnceLock::new(),
             moment: Mutex::default(),
-            hits: AtomicU64::new(0),
-            last_read: AtomicU64::new(0),
+            reads: Reads::default(),
             sent: AtomicBool::new(false),
-            listed: AtomicBool::new(false),
             opened: Instant::now(),
             used: AtomicU64::new(0),
         }
