@@ -26,6 +26,7 @@ mod crowd;
 mod failing_origins;
 mod full_disk;
 mod healing;
+mod intruders;
 mod lifecycle;
 mod limit;
 mod lost_disk;
