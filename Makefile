@@ -6,7 +6,7 @@ export ICEWELL_TEST_IMAGES := $(CURDIR)/target/images
 VENV := target/glance-bed-venv
 GLANCE_TESTS := $(VENV)/bin/python -m pytest -q -c tests/glance/pytest.ini
 
-.PHONY: help check test test-rust test-python test-glance glance-facts bench bench-scale bench-http bench-http-page bench-driver docs wheel images clean
+.PHONY: help check test fuzz test-rust test-python test-glance glance-facts bench bench-scale bench-http bench-http-page bench-driver docs wheel images clean
 
 help: ## print this list (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,15 @@ bench-driver: ## time the driver inside Glance beside Glance's own: minutes, for
 	scripts/glance-bed.sh
 	scripts/wheel.sh $(VENV)
 	$(VENV)/bin/python -B -W ignore bindings/python/bench/driver.py
+
+# One after the other. The sanitizers of rustc need a nightly compiler; without them the stable one does.
+SECONDS_EACH ?= 60
+fuzz: ## look for inputs that break what is promised of them: SECONDS_EACH=60 for each target; needs cargo-fuzz, a C++ compiler
+	@cd fuzz && for target in $$(sed -n 's/^name = "\([a-z_]*\)"$$/\1/p' Cargo.toml); do \
+	    mkdir -p target/found/$$target; \
+	    $(CARGO) fuzz run --fuzz-dir . --sanitizer none $$target target/found/$$target corpus/$$target -- \
+	        -max_total_time=$(SECONDS_EACH) -max_len=4096 -print_final_stats=1 || exit 1; \
+	done
 
 wheel: ## build the Python package, into target/wheels
 	scripts/wheel.sh

@@ -8,6 +8,8 @@ mod commands;
 mod context;
 mod exit;
 mod failure;
+#[cfg(test)]
+mod fuzzing;
 mod glance_cache;
 mod glance_conf;
 mod glance_db;

@@ -11,7 +11,7 @@
 //! Why this is here beside hyper: it knows what has left, holds nothing for who waits, and makes fewer calls and copies.
 
 mod reply;
-mod request;
+pub(crate) mod request;
 mod wire;
 
 use std::future::poll_fn;

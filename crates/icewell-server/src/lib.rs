@@ -75,6 +75,10 @@ mod range;
 mod retry_after;
 mod via;
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use config::{Config, OnReady, Ready};
 pub use error::Error;
 pub use fetch::{Fetched, Fetcher};

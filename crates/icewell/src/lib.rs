@@ -39,6 +39,10 @@ mod glances_own;
 mod sys;
 mod time;
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use attrs::{Metadata, Validators};
 pub use binding::Adoption;
 pub use cache::{Cache, FileSystem, LeastRecent};

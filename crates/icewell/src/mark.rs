@@ -36,13 +36,13 @@ impl Mark {
         Mark::from_text(&tags.text(tag::FILL)?)
     }
 
-    fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         let Mark { written, synced, size, reserved, boot } = self;
         let size = size.map_or("unknown".to_owned(), |size| size.to_string());
         format!("written={written} synced={synced} size={size} reserved={reserved} boot={boot}")
     }
 
-    fn from_text(text: &str) -> Option<Self> {
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
         let field = |name: &str| text.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
         Some(Mark {
             written: field("written")?.parse().ok()?,

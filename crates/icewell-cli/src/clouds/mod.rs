@@ -9,7 +9,7 @@
 //! out: profiles that openstacksdk brings along, or that are URLs.
 
 mod files;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

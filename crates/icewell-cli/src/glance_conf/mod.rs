@@ -1,6 +1,6 @@
 //! What Glance's own configuration says of its image cache, read as Glance reads it.
 
-mod ini;
+pub(crate) mod ini;
 mod oslo;
 mod places;
 

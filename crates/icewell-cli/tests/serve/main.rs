@@ -25,6 +25,7 @@ mod confined;
 mod crowd;
 mod failing_origins;
 mod full_disk;
+mod garbage;
 mod healing;
 mod intruders;
 mod lifecycle;

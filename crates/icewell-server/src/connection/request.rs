@@ -15,7 +15,7 @@ const MAX_FIELDS: usize = 100;
 
 /// What comes next on a connection.
 #[expect(clippy::large_enum_variant, reason = "it is taken apart at once, and a box would cost each request")]
-pub(super) enum Next {
+pub(crate) enum Next {
     Plain(Head),
     /// Something that hyper has to look at.
     Other,
@@ -24,16 +24,16 @@ pub(super) enum Next {
 }
 
 /// A request that is nothing but its head.
-pub(super) struct Head {
-    pub(super) parts: Parts,
+pub(crate) struct Head {
+    pub(crate) parts: Parts,
     /// Whether the client wants the connection to stay.
-    pub(super) keep: bool,
+    pub(crate) keep: bool,
     /// Of HTTP/1.0.
-    pub(super) old: bool,
+    pub(crate) old: bool,
 }
 
 /// Takes the next head out of the buffer, if all of it is there and it is a plain one.
-pub(super) fn parse(buffer: &mut BytesMut) -> Option<Next> {
+pub(crate) fn parse(buffer: &mut BytesMut) -> Option<Next> {
     if buffer.is_empty() {
         return None;
     }
