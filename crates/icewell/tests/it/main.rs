@@ -23,6 +23,7 @@ mod claims;
 mod fills;
 mod glance;
 mod holes;
+mod locks;
 mod resume;
 
 mod hits;
