@@ -23,7 +23,7 @@ fn each_client_sees_the_break(daemon: &Daemon, origin: &Origin, image: &Image) {
 }
 
 #[test]
-fn that_break_off_for_good() {
+fn field_10_that_break_off_for_good() {
     for how in [Cut::Close, Cut::Reset] {
         for sized in [true, false] {
             for cut in [0, 1, 500_000, 999_999] {
@@ -62,7 +62,7 @@ fn that_announce_another_length() {
 }
 
 #[test]
-fn whose_bytes_end_with_the_connection_are_not_believed_to_be_whole() {
+fn field_08_whose_bytes_end_with_the_connection_are_not_believed_to_be_whole() {
     let image = Image::new(3, 100_000);
     let until_close = |image: &Image| {
         let reply = image.whole();
@@ -154,7 +154,7 @@ fn that_answer_another_range_than_was_asked_for() {
 }
 
 #[test]
-fn whose_digest_is_another() {
+fn field_09_whose_digest_is_another() {
     let image = Image::new(8, 2_000_000);
     let (right, wrong) = (digest_of("md5", &image.bytes), digest_of("md5", b"x"));
     let sha = |bytes: &[u8]| format!("sha-256=:{}:", base64(&digest_of("sha256", bytes)));

@@ -5,7 +5,7 @@ use std::fs;
 use crate::fixture::{Ask, Daemon, Image, Origin, Reply, bytes_of, until};
 
 #[test]
-fn a_fresh_image_is_sent_without_a_question() {
+fn field_more_a_fresh_image_is_sent_without_a_question() {
     let image = Image::new(1, 10_000);
     let origin = Origin::of(&image);
     let daemon = Daemon::of(&origin);
@@ -166,7 +166,7 @@ fn what_is_not_for_everybody_passes_through() {
 }
 
 #[test]
-fn credentials_stay_here() {
+fn field_18_credentials_stay_here() {
     let image = Image::new(9, 10_000).with("Set-Cookie", "session=1");
     let origin = Origin::of(&image);
     let daemon = Daemon::of(&origin);

@@ -7,7 +7,7 @@ use std::thread;
 use crate::fixture::{Ask, Daemon, Disk, Image, Origin, Response, until};
 
 #[test]
-fn an_image_larger_than_the_disk_reaches_every_client() {
+fn field_03_an_image_larger_than_the_disk_reaches_every_client() {
     let temp = tempfile::tempdir().unwrap();
     let disk = Disk::new("ext4", temp.path(), 40);
     let image = Image::new(1, 60_000_000);
@@ -49,7 +49,7 @@ fn without_validators_what_is_on_its_way_is_passed_on() {
 }
 
 #[test]
-fn room_is_made_from_what_is_least_recently_used() {
+fn field_05_room_is_made_from_what_is_least_recently_used() {
     let temp = tempfile::tempdir().unwrap();
     let disk = Disk::new("ext4", temp.path(), 40);
     let image = Image::new(4, 14_000_000);
@@ -64,7 +64,7 @@ fn room_is_made_from_what_is_least_recently_used() {
 }
 
 #[test]
-fn a_disk_that_a_neighbour_has_filled() {
+fn field_06_a_disk_that_a_neighbour_has_filled() {
     let temp = tempfile::tempdir().unwrap();
     let disk = Disk::new("ext4", temp.path(), 40);
     let image = Image::new(5, 2_000_000);

@@ -11,7 +11,7 @@ fn gated(image: &Image, gate: &Gate) -> Origin {
 }
 
 #[test]
-fn fifty_clients_of_a_large_image_on_a_slow_origin() {
+fn field_02_fifty_clients_of_a_large_image_on_a_slow_origin() {
     let image = Image::new(1, 120 << 20);
     let gate = Gate::at(0);
     let origin = gated(&image, &gate);
@@ -47,7 +47,7 @@ fn fifty_clients_of_a_large_image_on_a_slow_origin() {
 }
 
 #[test]
-fn a_thousand_clients() {
+fn field_01_a_thousand_clients_of_one_image_are_one_download() {
     let image = Image::new(2, 200_000);
     let gate = Gate::at(50_000);
     let origin = gated(&image, &gate);

@@ -217,7 +217,7 @@ fn health_and_metrics() {
 }
 
 #[test]
-fn what_is_queued_is_fetched() {
+fn field_16_what_is_queued_is_fetched() {
     let image = Image::new(6, 100_000);
     let origin = Origin::of(&image);
     let daemon = Daemon::of(&origin);

@@ -92,7 +92,7 @@ fn images_from_four_clients(image: Image, large: Image) {
 }
 
 #[test]
-fn images_of_known_size() {
+fn field_17_images_of_known_size() {
     images_from_four_clients(Image::new(1, 7_000_000), Image::new(2, 50_000_000));
 }
 

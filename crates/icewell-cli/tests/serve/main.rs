@@ -15,6 +15,7 @@ mod real_images;
 mod by_hyper;
 mod conditional;
 mod connections;
+mod field;
 mod freshness;
 mod herd;
 mod ranges;

@@ -47,7 +47,7 @@ fn token_file(temp: &TempDir) -> String {
 }
 
 #[test]
-fn a_life_in_the_cache() {
+fn field_20_a_life_in_the_cache() {
     let (_temp, daemon) = folder(&["a.img", "b/c d.img"], &[]);
     assert_eq!(body(&manage(&daemon, "GET", "/v2/cache")), json!({ "cached_images": [], "queued_images": [] }));
     // The name in the cache is `b%2Fc%2520d.img`; in the path it is written once more.
@@ -211,7 +211,7 @@ fn where_a_token_is_set_it_is_needed() {
 }
 
 #[test]
-fn where_others_reach_it_a_token_is_needed() {
+fn field_19_where_others_reach_it_a_token_is_needed() {
     let (_temp, daemon) = folder(&["a"], &["--admin", "0.0.0.0:0"]);
     let reached = std::net::SocketAddr::from(([127, 0, 0, 1], daemon.admin.port()));
     let answer = local("GET", "/v2/cache").of(reached);
@@ -285,7 +285,7 @@ fn a_fill_that_is_dropped_keeps_nothing_and_disturbs_nobody() {
 }
 
 #[test]
-fn what_fails_stays_queued_and_what_the_origin_has_not_does_not() {
+fn field_glance_02_what_fails_stays_queued_and_what_the_origin_has_not_does_not() {
     let image = Image::new(8, 100_000);
     let told = image.clone();
     let origin =

@@ -41,7 +41,7 @@ fn four_fetches_at_once_are_one_download() {
 }
 
 #[test]
-fn a_second_daemon_follows_the_fill_of_the_first() {
+fn field_more_a_second_daemon_follows_the_fill_of_the_first() {
     let image = Image::new(2, 20_000_000);
     let gate = Gate::at(1_000_000);
     let (told, gated) = (image.clone(), gate.clone());

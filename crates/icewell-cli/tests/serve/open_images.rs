@@ -35,7 +35,7 @@ fn an_image_put_under_its_name_is_sent_at_once() {
 }
 
 #[test]
-fn a_removed_image_is_fetched_anew_and_its_space_is_given_back() {
+fn field_07_a_removed_image_is_fetched_anew_and_its_space_is_given_back() {
     let image = Image::new(3, 5_000_000);
     let (origin, daemon) = opened(&image);
     let kept = || -> Vec<PathBuf> {
@@ -54,7 +54,7 @@ fn a_removed_image_is_fetched_anew_and_its_space_is_given_back() {
 }
 
 #[test]
-fn an_image_cut_off_while_it_is_sent_ends_as_broken() {
+fn field_more_an_image_cut_off_while_it_is_sent_ends_as_broken() {
     // More than sockets take ahead, so that the daemon comes to the end only after the cut.
     let image = Image::new(4, 40_000_000);
     let (_origin, daemon) = opened(&image);

@@ -100,7 +100,7 @@ fn of_an_image_whose_fill_stands_still() {
 }
 
 #[test]
-fn of_a_cold_image_begin_its_fill() {
+fn field_11_of_a_cold_image_begin_its_fill() {
     let image = Image::new(3, SIZE);
     let gate = Gate::at(0);
     let (told, gated) = (image.clone(), gate.clone());
@@ -118,7 +118,7 @@ fn of_a_cold_image_begin_its_fill() {
 }
 
 #[test]
-fn that_end_where_the_fill_stands_are_joined_without_a_seam() {
+fn field_12_that_end_where_the_fill_stands_are_joined_without_a_seam() {
     let image = Image::new(4, SIZE);
     let gate = Gate::at(2_000_000);
     let (told, gated) = (image.clone(), gate.clone());

@@ -38,7 +38,7 @@ fn of_threads_that_race_one_fills() {
 }
 
 #[test]
-fn of_processes_that_race_one_fills() {
+fn field_glance_03_of_processes_that_race_one_fills() {
     let own = own();
     let processes: Vec<_> = (0..6).map(|_| start(&own.dir, "claim x")).collect();
     let said: Vec<_> = processes.into_iter().flat_map(|process| process.finish()).collect();
@@ -47,7 +47,7 @@ fn of_processes_that_race_one_fills() {
 }
 
 #[test]
-fn another_process_holds_its_claim_until_it_is_killed() {
+fn field_glance_04_another_process_holds_its_claim_until_it_is_killed() {
     let own = own();
     let mut other = start(&own.dir, "hold x");
     assert_eq!(other.says(), "held");

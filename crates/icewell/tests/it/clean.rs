@@ -80,7 +80,7 @@ fn both_at_once_are_told_apart() {
 
 /// A fill that is claimed again while a cleaner or a prune looks at it must not lose its file.
 #[test]
-fn a_fill_claimed_meanwhile_is_spared() {
+fn field_15_a_fill_claimed_meanwhile_is_spared() {
     let own = today();
     let stop = Stop::default();
     std::thread::scope(|scope| {

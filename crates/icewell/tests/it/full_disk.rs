@@ -19,7 +19,7 @@ fn fill(cache: &Cache, name: &str, size: usize) -> icewell::Result<()> {
 }
 
 #[test]
-fn room_is_made_and_else_the_error_says_so() {
+fn field_04_room_is_made_and_else_the_error_says_so() {
     for (kind, size_mb, image) in [("tmpfs", 8, 2 * MB), ("tmpfs", 64, 17 * MB), ("ext4", 64, 13 * MB)] {
         let Some(mount) = mount(kind, size_mb, "") else { return };
         let clock = crate::support::TestClock::at(at(0));

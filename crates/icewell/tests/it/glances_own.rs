@@ -24,7 +24,7 @@ fn plant(cache: &Cache) {
 }
 
 #[test]
-fn they_are_neither_listed_nor_served_nor_removed() {
+fn field_glance_09_they_are_neither_listed_nor_served_nor_removed() {
     let own = own();
     plant(&own);
     put(&own, "x", b"bytes");

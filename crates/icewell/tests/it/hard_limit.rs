@@ -69,7 +69,7 @@ fn threads_and_processes_together_never_go_over() {
 }
 
 #[test]
-fn room_is_made_from_abandoned_fills_then_failed_ones_then_images() {
+fn field_glance_05_room_is_made_from_abandoned_fills_then_failed_ones_then_images() {
     let own = own();
     own.set_limit(limit(50)).unwrap();
     for (n, name) in ["old", "young"].into_iter().enumerate() {
@@ -175,7 +175,7 @@ fn a_lower_limit_is_enforced() {
 }
 
 #[test]
-fn allocated_bytes_are_counted_where_asked_for() {
+fn field_more_allocated_bytes_are_counted_where_asked_for() {
     let own = own();
     own.set_limit(Limit { max_size: 4 * MB, count: Count::Allocated, min_free: None }).unwrap();
     let zeros = vec![0; 3 * MB as usize];

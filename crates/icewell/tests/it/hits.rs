@@ -35,7 +35,7 @@ fn only_a_counted_read_counts() {
 }
 
 #[test]
-fn hits_of_a_removed_image_are_lost_without_an_error() {
+fn field_glance_07_hits_of_a_removed_image_are_lost_without_an_error() {
     let own = own();
     put(&own, "x", b"old");
     let reader = own.read(&id("x")).unwrap();

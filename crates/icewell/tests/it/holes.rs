@@ -38,7 +38,7 @@ fn in_the_temporary_directory() {
 }
 
 #[test]
-fn on_every_file_system() {
+fn field_more_on_every_file_system() {
     for (kind, size_mb) in [("ext4", 64), ("xfs", 300), ("btrfs", 128), ("tmpfs", 64)] {
         let Some(mount) = mount(kind, size_mb, "") else { return };
         let cache = Cache::open(mount.path.join("cache")).unwrap();

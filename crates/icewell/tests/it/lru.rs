@@ -39,7 +39,7 @@ fn check(dir: &std::path::Path) {
 }
 
 #[test]
-fn under_every_access_time_option() {
+fn field_more_under_every_access_time_option() {
     for (kind, size_mb) in [("ext4", 32), ("xfs", 300), ("btrfs", 128), ("tmpfs", 32)] {
         for options in ["noatime", "relatime", "strictatime"] {
             let Some(mount) = mount(kind, size_mb, options) else { return };

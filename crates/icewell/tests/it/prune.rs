@@ -34,7 +34,7 @@ fn nothing_while_within_the_limit() {
 }
 
 #[test]
-fn the_least_recently_used_go_first_and_no_more_than_needed() {
+fn field_15_the_least_recently_used_go_first_and_no_more_than_needed() {
     let own = five();
     own.clock.set(at(100));
     hit(&own, "a");
@@ -57,7 +57,7 @@ fn a_limit_of_nothing_empties_the_cache() {
 }
 
 #[test]
-fn pinned_images_stay() {
+fn field_glance_01_pinned_images_stay() {
     let own = five();
     own.set_pinned(&id("a"), true).unwrap();
     own.set_pinned(&id("c"), true).unwrap();

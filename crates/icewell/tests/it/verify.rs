@@ -37,7 +37,7 @@ fn vouched_bytes_are_good() {
 }
 
 #[test]
-fn bytes_that_nobody_vouched_for_are_unverifiable() {
+fn field_08_bytes_that_nobody_vouched_for_are_unverifiable() {
     let own = own();
     put(&own, "ours", b"bytes");
     assert_eq!(check(&own, "ours"), Verdict::Unverifiable { unchanged: true });
@@ -64,7 +64,7 @@ fn one_flipped_bit_takes_the_image_out_of_service() {
 }
 
 #[test]
-fn a_truncated_or_grown_image_is_corrupt() {
+fn field_glance_06_a_truncated_or_grown_image_is_corrupt() {
     let own = own();
     for size in [0, 4, 6] {
         put_vouched(&own, "x");
