@@ -27,7 +27,7 @@ use crate::time::Clock;
 const MARK_EVERY: u64 = 4 << 20;
 const MARK_INTERVAL: Duration = Duration::from_millis(200);
 /// Bytes are made durable at this distance: how much a power cut may cost, and how short the wait at commit is.
-const SYNC_EVERY: u64 = 64 << 20;
+const SYNC_EVERY: u64 = 256 << 20;
 /// The disk begins with bytes at this distance, so that it works all the while, and a sync has little left to wait for.
 const STORE_EVERY: u64 = 8 << 20;
 /// As many bytes as this take longer to hash than a thread takes to start.
