@@ -68,6 +68,14 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "TIME", env = "ICEWELL_STALL_TIME", hide_env_values = true)]
     pub(crate) stall_time: Option<Span>,
 
+    #[arg(help = with_default("Read each cached image again in this time, and compare it with its digest; 0 never", |usual| time(usual.scrub_every)))]
+    #[arg(long, value_name = "TIME", env = "ICEWELL_SCRUB_EVERY", hide_env_values = true)]
+    pub(crate) scrub_every: Option<Span>,
+
+    #[arg(help = with_default("Read so many bytes a second for that at most", |usual| format!("{}MiB", usual.scrub_rate >> 20)))]
+    #[arg(long, value_name = "SIZE", env = "ICEWELL_SCRUB_RATE", hide_env_values = true)]
+    pub(crate) scrub_rate: Option<Size>,
+
     /// Serve what is cached, though stale, while the origin does not answer
     #[arg(long, value_name = "BOOL", env = "ICEWELL_SERVE_STALE", hide_env_values = true)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -167,6 +175,8 @@ impl Settings {
             count: self.count.or(file.count),
             min_free: self.min_free.or(file.min_free),
             stall_time: self.stall_time.or(file.stall_time),
+            scrub_every: self.scrub_every.or(file.scrub_every),
+            scrub_rate: self.scrub_rate.or(file.scrub_rate),
             serve_stale: self.serve_stale.or(file.serve_stale),
             max_connections: self.max_connections.or(file.max_connections),
             idle_timeout: self.idle_timeout.or(file.idle_timeout),
@@ -199,6 +209,8 @@ impl Settings {
         set(&mut config.count, self.count.map(|count| Some(count.into())));
         set(&mut config.min_free, self.min_free.map(|Free(min_free)| Some(min_free)));
         set(&mut config.stall_time, self.stall_time.map(|Span(time)| time));
+        set(&mut config.scrub_every, self.scrub_every.map(|Span(time)| time));
+        set(&mut config.scrub_rate, self.scrub_rate.map(|Size(bytes)| bytes));
         set(&mut config.serve_stale, self.serve_stale);
         set(&mut config.max_connections, self.max_connections);
         set(&mut config.idle_timeout, self.idle_timeout.map(|Span(time)| time));
@@ -317,7 +329,7 @@ mod tests {
     #[test]
     fn options_and_file_mean_the_same() {
         let file = toml::from_str(
-            "listen = '[::1]:1'\nadmin = '127.0.0.1:2'\nadmin_token_file = '/t'\nadmin_role = 'r'\nmax_size = '30MB'\ncount = 'allocated'\nmin_free = '2.5%'\nstall_time = 60\n\
+            "listen = '[::1]:1'\nadmin = '127.0.0.1:2'\nadmin_token_file = '/t'\nadmin_role = 'r'\nmax_size = '30MB'\ncount = 'allocated'\nmin_free = '2.5%'\nstall_time = 60\nscrub_every = '7h'\nscrub_rate = '8MB'\n\
              serve_stale = true\nmax_connections = 3\nidle_timeout = '4s'\nsend_timeout = '8s'\ndrain_timeout = '5s'\norigin_timeout = '6s'\norigin_min_rate = '7KiB'\n\
              origin_ca = '/ca.pem'\ntls_cert = '/cert.pem'\ntls_key = '/key.pem'\n\
              confine = false\n",
@@ -332,6 +344,8 @@ mod tests {
             "--count=allocated",
             "--min-free=2.5%",
             "--stall-time=1m",
+            "--scrub-every=7h",
+            "--scrub-rate=8MB",
             "--serve-stale",
             "--max-connections=3",
             "--idle-timeout=4",
@@ -352,6 +366,7 @@ mod tests {
             assert_eq!((config.max_size, config.count), (Some(30_000_000), Some(Count::Allocated)));
             assert_eq!(config.min_free, Some(MinFree::Share { hundredths: 250 }));
             assert_eq!(config.stall_time, Duration::from_secs(60));
+            assert_eq!((config.scrub_every, config.scrub_rate), (Duration::from_secs(7 * 3600), 8_000_000));
             assert!(config.serve_stale);
             assert_eq!(config.max_connections, 3);
             let times = [config.idle_timeout, config.drain_timeout, config.origin_timeout, config.send_timeout];

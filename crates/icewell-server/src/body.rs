@@ -3,6 +3,9 @@
 //! A follower of a fill that cannot wait, because its range lies far ahead of what is written, or that is left alone,
 //! because the bytes could not be kept, goes on with the origin by itself.
 
+mod cached;
+mod past_the_cache;
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
@@ -11,22 +14,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::header::{HeaderMap, HeaderValue, RANGE};
-use http::{Method, StatusCode};
+use http::header::HeaderMap;
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+pub(crate) use self::cached::Cached;
+use self::past_the_cache::{Part, ask_for_part, next_piece};
 use crate::daemon::{Daemon, blocking};
 use crate::fill::{End, Growing, Progress};
-use crate::image_head::ImageHead;
 use crate::key::Key;
 use crate::open_images::OpenImage;
-use crate::origin::{Answer, AnswerBody, Ask};
+use crate::origin::AnswerBody;
 use crate::pages::{PIECE, Pages};
-use crate::rest::{content_length, is_of, range_from, rest};
 
 /// How much is read at a time where the file cannot be mapped: what a slow client costs in memory.
 const CHUNK: u64 = 64 << 10;
@@ -55,7 +57,7 @@ pub(crate) enum Sending {
 
 /// Where an image's bytes come from.
 pub(crate) enum Source {
-    Cached(Arc<OpenImage>),
+    Cached(Cached),
     Fill(Box<Follower>),
 }
 
@@ -138,10 +140,7 @@ impl ImageBody {
             };
             let how = How { sending: self.sending, asked_ahead: self.asked_ahead };
             let chunk = match &mut self.source {
-                Source::Cached(image) => {
-                    let end = end.or(image.head().size).unwrap_or(start);
-                    if start < end { Some(read_chunk(image, how, start, end).await?) } else { None }
-                }
+                Source::Cached(cached) => cached.read(how, start, end).await?,
                 Source::Fill(follower) => follower.read(how, start, end).await?,
             };
             if let Some(chunk) = chunk {
@@ -366,75 +365,12 @@ impl Follower {
 
     /// The origin's own bytes from `start` on, if it surely still has the same image.
     async fn ask_origin(&mut self, start: u64, end: Option<u64>) -> Option<AnswerBody> {
-        // Without a validator no answer could be told to be of this image.
-        let glance = self.daemon.origin.glance().is_some();
-        let mut headers = if glance { range_from(start) } else { rest(start, &self.image.head)? };
-        headers.extend(self.caller.clone());
-        if let Some(end) = end {
-            headers.insert(RANGE, HeaderValue::try_from(format!("bytes={start}-{}", end - 1)).ok()?);
-        }
-        self.daemon.pseudonym.add_to(&mut headers);
-        let path_and_query = self.key.path_and_query.clone();
-        let answer = self.daemon.origin.ask(&Ask { method: Method::GET, path_and_query, headers }).await.ok()?;
-        let same =
-            if glance { whole_size(&answer) == self.image.head.size } else { same_image(&answer, &self.image.head) };
-        match answer.status {
-            StatusCode::PARTIAL_CONTENT if same && begins_at(&answer.headers, start) => Some(answer.body),
-            // The whole is a detour: only for who has begun and cannot go on otherwise.
-            StatusCode::OK if same && self.abandoned() => Some(skip(answer.body, start)),
-            _ => None,
-        }
+        // The whole is a detour: only for who has begun and cannot go on otherwise.
+        let part = Part { start, end, whole_too: self.abandoned() };
+        ask_for_part(&self.daemon, &self.key, &self.caller, &self.image.head, part).await
     }
 
     fn abandoned(&self) -> bool {
         matches!(&*self.progress.borrow(), Progress::Ended(_))
     }
-}
-
-/// The next piece of an origin's answer, cut at `end`. An answer that ends before is broken.
-async fn next_piece(at: &mut u64, body: &mut AnswerBody, end: Option<u64>) -> io::Result<Option<Bytes>> {
-    let mut piece = match (body.next().await, end) {
-        (Some(piece), _) => piece?,
-        (None, None) => return Ok(None),
-        (None, Some(_)) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the origin's answer ended early")),
-    };
-    if let Some(end) = end {
-        piece.truncate(usize::try_from(end - *at).unwrap_or(usize::MAX));
-    }
-    *at += piece.len() as u64;
-    Ok(Some(piece))
-}
-
-fn skip(body: AnswerBody, mut bytes: u64) -> AnswerBody {
-    Box::pin(body.filter_map(move |piece| {
-        let piece = match piece {
-            Ok(mut piece) => {
-                let skipped = bytes.min(piece.len() as u64);
-                bytes -= skipped;
-                let rest = piece.split_off(usize::try_from(skipped).unwrap_or(0));
-                (!rest.is_empty()).then_some(Ok(rest))
-            }
-            Err(error) => Some(Err(error)),
-        };
-        std::future::ready(piece)
-    }))
-}
-
-/// Whether an answer is of the same image: the same validators, and the same size where it tells one.
-fn same_image(answer: &Answer, head: &ImageHead) -> bool {
-    let size = whole_size(answer);
-    is_of(answer, &head.metadata.validators) && (size.is_none() || head.size.is_none() || size == head.size)
-}
-
-/// The size of the whole that a part belongs to, or of what is whole.
-fn whole_size(answer: &Answer) -> Option<u64> {
-    match answer.headers.get(http::header::CONTENT_RANGE) {
-        Some(range) => range.to_str().ok()?.rsplit('/').next()?.parse().ok(),
-        None => content_length(&answer.headers),
-    }
-}
-
-fn begins_at(headers: &HeaderMap, start: u64) -> bool {
-    let range = headers.get(http::header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
-    range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok()) == Some(start)
 }

@@ -38,6 +38,10 @@ pub struct Config {
     pub min_free: Option<MinFree>,
     /// How long a broken-off fill is kept for resumption.
     pub stall_time: Duration,
+    /// How often each cached image is read again and compared with its digest; zero for never.
+    pub scrub_every: Duration,
+    /// How many bytes a second are read for that; zero for none, and so never.
+    pub scrub_rate: u64,
     /// Whether a cached image is sent when the origin, asked whether it is still right, does not answer.
     pub serve_stale: bool,
     /// How long a Glance's word that a caller may have an image, or manage the cache, is remembered; zero asks each time.
@@ -109,6 +113,9 @@ impl Config {
             count: None,
             min_free: None,
             stall_time: DEFAULT_STALL_TIME,
+            // Disks lose bits in months, not in days, and this costs a disk of today less than one part in a hundred.
+            scrub_every: Duration::from_secs(30 * 86_400),
+            scrub_rate: 16 << 20,
             serve_stale: false,
             auth_ttl: Duration::from_secs(5),
             max_connections: 10_000,

@@ -144,6 +144,16 @@ pub(crate) struct Counters {
     pub(crate) retries: IntCounter,
     /// Fills whose bytes were not what the origin had announced.
     pub(crate) mismatches: IntCounter,
+    /// Images that were read again and found as they were.
+    pub(crate) scrubbed: IntCounter,
+    /// Bytes read for that.
+    pub(crate) scrubbed_bytes: IntCounter,
+    /// Cached images whose bytes were found to be wrong.
+    pub(crate) corrupt: IntCounter,
+    /// Responses in whose middle a cached image could not be read on.
+    pub(crate) read_errors: IntCounter,
+    /// Those of them that went on from the origin.
+    pub(crate) healed: IntCounter,
     checks: Vec<IntCounter>,
     /// Responses that have ended and are not yet counted on their images.
     pub(crate) uncounted: AtomicU64,
@@ -235,6 +245,27 @@ impl Counters {
                 &registry,
                 "icewell_fill_mismatches_total",
                 "Fills whose bytes were not those that the origin had announced.",
+            ),
+            scrubbed: counter(
+                &registry,
+                "icewell_scrubbed_images_total",
+                "Cached images that were read again and found as they were.",
+            ),
+            scrubbed_bytes: counter(&registry, "icewell_scrubbed_bytes_total", "Bytes of images that were read again."),
+            corrupt: counter(
+                &registry,
+                "icewell_corrupt_images_total",
+                "Cached images whose bytes were found to be wrong.",
+            ),
+            read_errors: counter(
+                &registry,
+                "icewell_read_errors_total",
+                "Responses in whose middle a cached image could not be read on.",
+            ),
+            healed: counter(
+                &registry,
+                "icewell_read_errors_healed_total",
+                "Responses that went on from the origin where a cached image could not be read on.",
             ),
             checks: series(
                 &registry,

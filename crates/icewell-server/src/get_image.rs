@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use self::permit::Denied;
-use crate::body::{Body, Follower, Source};
+use crate::body::{Body, Cached, Follower, Source};
 use crate::cache_status::{CacheStatus, Forward};
 use crate::daemon::{Daemon, blocking};
 use crate::error::chain;
@@ -209,7 +209,13 @@ impl Asked<'_> {
             _ => CacheStatus::hit(),
         };
         let fields = image.moment().fields.clone();
-        let mut answered = self.send(image.head(), fields, Source::Cached(image.clone()), None, &status);
+        let mut answered = self.send(
+            image.head(),
+            fields,
+            Source::Cached(Cached::new(self.daemon.clone(), self.caller.clone(), image.clone())),
+            None,
+            &status,
+        );
         answered.outcome.read = answered.outcome.reads.then_some(crate::request_log::Read::Cached(image));
         answered
     }

@@ -64,6 +64,8 @@ mod metrics;
 mod pace;
 mod prefetch;
 mod request_log;
+mod rot;
+mod scrub;
 mod status;
 
 mod cache_status;

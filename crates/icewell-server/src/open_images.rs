@@ -57,6 +57,8 @@ pub(crate) struct OpenImage {
     /// All its bytes, if they are few.
     small: Option<Bytes>,
     pages: OnceLock<Option<Arc<Pages>>>,
+    /// Whether its bytes were found to be wrong; shared by all who have opened the same bytes.
+    corrupt: Arc<AtomicBool>,
     /// What is told of it in this second.
     moment: Mutex<Option<Arc<Moment>>>,
     reads: Reads,
@@ -93,7 +95,7 @@ impl OpenImages {
     pub(crate) fn open(&self, cache: &Cache, id: &ImageId) -> Result<Arc<OpenImage>, icewell::Error> {
         let opened = cache.read(id).map(OpenImage::new);
         let mut images = self.images.write().unwrap_or_else(PoisonError::into_inner);
-        let image = match opened {
+        let mut image = match opened {
             Ok(image) => image,
             Err(error) => {
                 images.remove(id);
@@ -102,10 +104,12 @@ impl OpenImages {
         };
         if let Some(before) = images.get(id)
             && before.reader.stamp().has_bytes_of(&image.reader.stamp())
-            && let Some(pages) = before.pages.get()
         {
             // Only its tags have changed, and what is mapped stays mapped.
-            image.pages.set(pages.clone()).ok();
+            if let Some(pages) = before.pages.get() {
+                image.pages.set(pages.clone()).ok();
+            }
+            image.corrupt = before.corrupt.clone();
         }
         let image = Arc::new(image);
         if images.len() < MOST || images.contains_key(id) {
@@ -168,6 +172,14 @@ impl OpenImages {
         sending || !growing.is_empty()
     }
 
+    /// The image has wrong bytes: whoever is being sent them gets no more.
+    pub(crate) fn condemn(&self, id: &ImageId) {
+        let mut images = self.images.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(image) = images.remove(id) {
+            image.corrupt.store(true, Ordering::Release);
+        }
+    }
+
     /// Closes what nobody is being sent.
     fn let_go(&self) {
         let mut images = self.images.write().unwrap_or_else(PoisonError::into_inner);
@@ -180,7 +192,9 @@ impl OpenImages {
         for (id, image) in self.all() {
             let now = cache.stamp(&id).ok().flatten();
             let idle = image.opened.elapsed().saturating_sub(Duration::from_millis(image.used.load(Ordering::Relaxed)));
-            if idle > IDLE || now.is_none_or(|now| !now.has_bytes_of(&image.reader.stamp())) {
+            // Besides the map's and the list's own, of a response: it is to hear of it if the image is found to be bad.
+            let sent = Arc::strong_count(&image) > 2;
+            if (idle > IDLE && !sent) || now.is_none_or(|now| !now.has_bytes_of(&image.reader.stamp())) {
                 let mut images = self.images.write().unwrap_or_else(PoisonError::into_inner);
                 if images.get(&id).is_some_and(|open| Arc::ptr_eq(open, &image)) {
                     images.remove(&id);
@@ -246,6 +260,7 @@ impl OpenImage {
             head,
             small,
             pages: OnceLock::new(),
+            corrupt: Arc::default(),
             moment: Mutex::default(),
             reads: Reads::default(),
             sent: AtomicBool::new(false),
@@ -256,6 +271,11 @@ impl OpenImage {
 
     pub(crate) fn reader(&self) -> &Reader {
         &self.reader
+    }
+
+    /// Whether its bytes were found to be wrong while it was open.
+    pub(crate) fn is_corrupt(&self) -> bool {
+        self.corrupt.load(Ordering::Acquire)
     }
 
     pub(crate) fn head(&self) -> &ImageHead {

@@ -31,11 +31,16 @@ const MAX_ASKED: Duration = Duration::from_secs(3600);
 
 /// Starts the work; it ends when `stop` turns true.
 pub(crate) fn start(daemon: &Arc<Daemon>, stop: &watch::Receiver<bool>) {
-    if daemon.origin.glance().is_some() && daemon.service.is_none() {
+    if !can_work(daemon) {
         info!("no service credentials (OS_* or --os-cloud): what is queued waits");
         return;
     }
     tokio::spawn(work(daemon.clone(), stop.clone()));
+}
+
+/// Whether what is queued is fetched: a Glance gives nothing to nobody.
+pub(crate) fn can_work(daemon: &Daemon) -> bool {
+    daemon.origin.glance().is_none() || daemon.service.is_some()
 }
 
 async fn work(daemon: Arc<Daemon>, mut stop: watch::Receiver<bool>) {

@@ -26,10 +26,11 @@ use crate::manage::{AdminRole, AdminToken, Management};
 use crate::origin::{Origin, Reach};
 use crate::permits::Permits;
 use crate::route::Client;
+use crate::scrub::Scrub;
 use crate::service::Service;
 use crate::threads::Threads;
 use crate::tls::Tls;
-use crate::{admin, descriptors, janitor, memory, open_images, prefetch, socket};
+use crate::{admin, descriptors, janitor, memory, open_images, prefetch, scrub, socket};
 
 /// How long the end of a fill that is broken off is waited for.
 const SUSPEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -118,6 +119,7 @@ async fn run(mut config: Config, prepared: Prepared) -> Result<(), Error> {
     };
     janitor::start(&daemon, config.stall_time, &fills_stop);
     prefetch::start(&daemon, &fills_stop);
+    scrub::start(&daemon, Scrub { every: config.scrub_every, rate: config.scrub_rate }, &fills_stop);
     tokio::spawn(open_images::keep(daemon.clone(), fills_stop.clone()));
 
     let scheme = if tls.is_some() { "https" } else { "http" };

@@ -116,9 +116,13 @@ impl Tagged<'_> {
         if stat.mode & 0o022 == 0 {
             return access_time;
         }
-        // Looked up without a warning: the tag is missing on nearly every file.
-        let tagged = self.raw(tag::ACCESSED).ok().flatten().and_then(|value| String::from_utf8(value).ok());
-        tagged.and_then(|text| time::from_tag(&text)).map_or(access_time, |tagged| tagged.max(access_time))
+        self.time(tag::ACCESSED).map_or(access_time, |tagged| tagged.max(access_time))
+    }
+
+    /// A time in a tag. Looked up without a warning: it is missing on most files.
+    pub(crate) fn time(&self, key: &str) -> Option<SystemTime> {
+        let value = String::from_utf8(self.raw(key).ok()??).ok()?;
+        time::from_tag(&value)
     }
 
     pub(crate) fn metadata(&self) -> Metadata {

@@ -1,6 +1,7 @@
 //! [`Cache`]: every operation, each a few lines; how it is done stands in the module that does it.
 
 use std::ffi::OsStr;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,7 @@ use crate::room::Enforcement;
 use crate::space::{Space, Usage};
 use crate::sys;
 use crate::time::{Clock, SystemClock};
-use crate::verify::Verdict;
+use crate::verify::{Reading, Verdict};
 use crate::writer::Writer;
 use crate::{binding, clean, copy, entry, limit, prune, queue, room, scan, space, verify};
 
@@ -248,7 +249,37 @@ impl Cache {
     ///
     /// [`ErrorKind::NotCached`].
     pub fn verify(&self, id: &ImageId, progress: &mut dyn FnMut(u64)) -> Result<Verdict> {
-        verify::verify(&self.folders, &self.read(id)?, self.clock.now(), progress)
+        let mut step = |bytes| {
+            progress(bytes);
+            ControlFlow::Continue(())
+        };
+        let verdict = verify::verify(&self.folders, &self.read(id)?, self.clock.now(), Reading::Plain, &mut step)?;
+        // It was not broken off.
+        Ok(verdict.unwrap_or(Verdict::Unverifiable { unchanged: false }))
+    }
+
+    /// The cached images that are to be read again: they have a digest and were last compared with it longer than `every`
+    /// ago, the longest ago first. What an image is compared with at its commit counts, and so does a
+    /// [`verify`](Cache::verify) by anybody; both are kept on the image, so that this goes on where a process ended.
+    pub fn scrub_due(&self, every: Duration) -> Result<Vec<ImageId>> {
+        verify::due(&self.folders, every, self.clock.now())
+    }
+
+    /// As [`verify`](Cache::verify), but so that nothing is driven out of the page cache for it: what was not in there is
+    /// read from the disk and not kept. Tells `step` the bytes of each step, about a megabyte; there the caller may take
+    /// its time, or break it off: none then.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotCached`].
+    pub fn scrub(&self, id: &ImageId, step: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<Option<Verdict>> {
+        verify::verify(&self.folders, &self.read(id)?, self.clock.now(), Reading::Gently, step)
+    }
+
+    /// Takes the image that `reader` has open out of service: to `invalid/`, with the reason, unless another file has its
+    /// name by now. Whether it was taken. Who has it open reads on.
+    pub fn set_aside(&self, reader: &Reader, why: &str) -> Result<bool> {
+        verify::set_aside(&self.folders, reader, why, self.clock.now())
     }
 
     /// Keeps `metadata` with a cached image in the place of what was kept. Whether it is cached.

@@ -49,6 +49,8 @@ pub mod tag {
     pub const FRESHNESS: &str = "user.icewell.freshness";
     /// On an image or a fill: a name for people.
     pub const NAME: &str = "user.icewell.name";
+    /// On an image: when its bytes were last read again and were right, `SECONDS.NANOSECONDS`.
+    pub const VERIFIED: &str = "user.icewell.verified";
     /// On an image: present when it is never to be pruned.
     pub const PINNED: &str = "user.icewell.pinned";
     /// On an image: when it was last read, `SECONDS.NANOSECONDS`, where its access time may not be set.

@@ -64,6 +64,11 @@ impl Reader {
         self.image.get_or_init(|| Image::read(self.id.clone(), &self.stat, &Tagged::File(&*self.file)))
     }
 
+    /// Its ID.
+    pub fn id(&self) -> &ImageId {
+        &self.id
+    }
+
     /// The open file, for whoever reads by the system's own means. It is open for reading only.
     pub fn file(&self) -> &File {
         &self.file

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use crate::fixture::{Ask, Daemon, Gate, Image, Origin, until};
+use crate::fixture::{Ask, Daemon, Gate, Image, Origin, icewell, until};
 
 const LIMIT: u64 = 30_000_000;
 
@@ -176,7 +176,7 @@ fn the_least_recently_used_goes_first_unless_it_is_being_read() {
     let cached: Vec<_> = daemon.ls("").iter().map(|row| row["image_id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(cached, ["b", "d", "e"], "b was the first in line, but would have freed nothing");
     let dir = daemon.dir.to_str().unwrap();
-    assert_eq!(crate::fixture::icewell(["rm", "--dir", dir, "b"]).status, Some(0));
+    assert_eq!(icewell(["rm", "--dir", dir, "b"]).status, Some(0));
     reading.finish().is(&image.bytes);
 }
 
@@ -203,4 +203,73 @@ fn more_connections_than_allowed_wait_for_their_turn() {
     gate.open();
     waiting.head().finish().is(&image.bytes);
     second.finish().is(&image.bytes);
+}
+
+/// Whoever writes keeps within the limit: the daemon for many clients, `add` and `fetch` beside it, while `prune`, `rm` and
+/// readers who are slow come in between.
+#[test]
+fn several_processes_and_many_clients() {
+    let (image, odd) = (Image::new(10, 3_000_000), Image { sized: false, ..Image::new(11, 4_500_000) });
+    let (told, told_odd) = (image.clone(), odd.clone());
+    let origin = Origin::new(move |request| match request.target.starts_with("/odd") {
+        true => told_odd.answer(request),
+        false => told.answer(request),
+    });
+    let daemon = Daemon::with(&origin, &["--max-size", "30MB"]);
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("file");
+    fs::write(&file, image.bytes.as_slice()).unwrap();
+    let (dir, file, url) = (daemon.dir.to_str().unwrap(), file.to_str().unwrap(), origin.url());
+    let (highest, sums) = watched(&daemon.dir, || {
+        thread::scope(|scope| {
+            for client in 0..8 {
+                let (daemon, image, odd) = (&daemon, &image, &odd);
+                scope.spawn(move || {
+                    // Half of them want the same images as another one.
+                    for n in 0..8 {
+                        daemon.get(&format!("/{}-{n}", client / 2)).is(&image.bytes);
+                        daemon.get(&format!("/odd-{client}-{n}")).is(&odd.bytes);
+                    }
+                });
+            }
+            for process in 0..2 {
+                scope.spawn(move || {
+                    for n in 0..8 {
+                        let ran = icewell(["add", "--dir", dir, &format!("added-{process}-{n}"), file]);
+                        // For a moment fills and readers may have all the room there is.
+                        assert!(
+                            ran.status == Some(0) || ran.stderr.contains("it cannot fit the limit"),
+                            "{}",
+                            ran.stderr
+                        );
+                    }
+                });
+            }
+            scope.spawn(|| {
+                for n in 0..8 {
+                    let ran = icewell(["fetch", "--quiet", "--dir", dir, "--origin", &url, &format!("fetched-{n}")]);
+                    assert!(ran.status == Some(0) || ran.stderr.contains("no-room"), "{}", ran.stderr);
+                }
+            });
+            scope.spawn(|| {
+                for n in 0..8 {
+                    assert_eq!(icewell(["prune", "--dir", dir, "--max-size", "15MB"]).status, Some(0));
+                    icewell(["rm", "--force", "--dir", dir, &format!("odd-{n}-{n}")]);
+                }
+            });
+            let mut slow = Ask::get("/slow").begin(daemon.address);
+            slow.read_to(1000);
+            icewell(["rm", "--force", "--dir", dir, "slow"]);
+            slow.finish().is(&image.bytes);
+        });
+        daemon.idle();
+    });
+    assert!(sums > 20, "looked {sums} times only");
+    assert!(highest <= LIMIT, "{highest} bytes under the directory");
+    assert!(highest > 15_000_000, "hardly anything was cached: {highest}");
+    assert_eq!(daemon.ls("--invalid").len(), 0);
+    // Nothing is left of it that takes room, and the cache goes on.
+    daemon.get("/at-the-end").is(&image.bytes);
+    daemon.idle();
+    assert!(daemon.is_cached("at-the-end"));
 }

@@ -36,6 +36,7 @@ mod manage;
 mod metrics;
 mod one_directory;
 mod open_images;
+mod rot;
 mod slow_origins;
 mod status;
 

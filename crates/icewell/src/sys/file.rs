@@ -2,14 +2,14 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, IoSliceMut, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{self, SeekFrom, Timespec, Timestamps, UTIME_OMIT};
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::Stat;
 
@@ -94,6 +94,30 @@ pub(crate) fn truncate(file: &File, size: u64) -> io::Result<()> {
 /// Writes all of `bytes` at `offset`.
 pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     file.write_all_at(bytes, offset)
+}
+
+/// Has the kernel bring in no more of an open file than is asked for.
+pub(crate) fn read_nothing_ahead(file: &File) -> io::Result<()> {
+    Ok(fs::fadvise(file, 0, None, fs::Advice::Random)?)
+}
+
+/// Reads at `offset`. What is not in the page cache is not left there afterwards; what is, stays.
+pub(crate) fn read_gently(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    loop {
+        match preadv2(file, &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT) {
+            Ok(length) if length > 0 => return Ok(length),
+            Err(Errno::INTR) => {}
+            // Not in memory, at the end, or on a file system that cannot tell.
+            Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let length = file.read_at(buffer, offset)?;
+    let read = std::num::NonZeroU64::new(length as u64);
+    if read.is_some() {
+        fs::fadvise(file, offset, read, fs::Advice::DontNeed)?;
+    }
+    Ok(length)
 }
 
 /// Data, size, tags and times reach the disk.

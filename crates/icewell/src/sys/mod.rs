@@ -16,8 +16,8 @@ mod tags;
 
 pub(crate) use dir::{Dir, create_dir_all, remove_made};
 pub(crate) use file::{
-    Access, SetTime, clone_range, copy_range, next_data, open_outside, reopen_for_reading, set_times, stat_named, sync,
-    sync_data, sync_file_system, truncate, write_at,
+    Access, SetTime, clone_range, copy_range, next_data, open_outside, read_gently, read_nothing_ahead,
+    reopen_for_reading, set_times, stat_named, sync, sync_data, sync_file_system, truncate, write_at,
 };
 pub(crate) use lock::{Held, hold, hold_file, try_lock_fill, unlock_fill};
 pub(crate) use names::names;

@@ -41,6 +41,7 @@ mod prune;
 
 mod copy_out;
 mod doctor;
+mod scrub;
 mod verify;
 
 #[path = "../conformance/mod.rs"]

@@ -1,5 +1,6 @@
 //! Real file systems, by the project's script.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -31,6 +32,23 @@ pub fn mount(kind: &str, size_mb: u32, options: &str) -> Option<Mount> {
 }
 
 impl Mount {
+    /// Changes a byte of this image wherever it lies on the disk, behind the file system's back.
+    pub fn rot(&self, image: &[u8], at: usize) {
+        // Files begin at the beginning of a block, the smallest of which is this long.
+        const BLOCK: usize = 1024;
+        let path = self.path.with_extension("img");
+        let disk = fs::read(&path).unwrap();
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        let wanted = &image[at..at + 64];
+        let places = (at % BLOCK..disk.len() - wanted.len()).step_by(BLOCK);
+        let found: Vec<_> = places.filter(|place| disk[*place..].starts_with(wanted)).collect();
+        assert!(!found.is_empty(), "the bytes are not on the disk");
+        for place in found {
+            std::os::unix::fs::FileExt::write_all_at(&file, &[!wanted[0]], place as u64).unwrap();
+        }
+        file.sync_all().unwrap();
+    }
+
     pub fn remount(&self, options: &str) {
         let status = Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.path).status();
         assert!(status.unwrap().success(), "cannot remount with {options}");

@@ -1,0 +1,62 @@
+//! The body of a cached image. Where its file cannot be read on, the origin gives the rest, if it surely still has the same
+//! image; else the response breaks off.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::past_the_cache::{Part, ask_for_part, next_piece};
+use super::{How, read_chunk};
+use crate::daemon::Daemon;
+use crate::open_images::OpenImage;
+use crate::origin::AnswerBody;
+use crate::rot;
+
+/// A cached image, and what it takes to get the rest of it elsewhere.
+pub(crate) struct Cached {
+    daemon: Arc<Daemon>,
+    /// What tells a Glance who asks.
+    caller: HeaderMap,
+    image: Arc<OpenImage>,
+    /// The origin's own answer, and where it has come to.
+    direct: Option<(u64, AnswerBody)>,
+}
+
+impl Cached {
+    pub(crate) fn new(daemon: Arc<Daemon>, caller: HeaderMap, image: Arc<OpenImage>) -> Self {
+        Cached { daemon, caller, image, direct: None }
+    }
+
+    /// The next bytes from `start` on, at most up to `end`, which is where the image ends if nobody says.
+    pub(super) async fn read(&mut self, how: How, start: u64, end: Option<u64>) -> io::Result<Option<Bytes>> {
+        let end = end.or(self.image.head().size).unwrap_or(start);
+        if start >= end {
+            return Ok(None);
+        }
+        if let Some((at, body)) = self.direct.as_mut().filter(|(at, _)| *at == start) {
+            return next_piece(at, body, Some(end)).await;
+        }
+        if self.image.is_corrupt() {
+            return Err(io::Error::other("the image was found to be corrupt"));
+        }
+        match read_chunk(&self.image, how, start, end).await {
+            Ok(chunk) => Ok(Some(chunk)),
+            Err(error) => {
+                rot::cannot_be_read(&self.daemon, &self.image, start, &error).await;
+                let rest = self.ask_origin(start, end).await.ok_or(error)?;
+                let (at, body) = self.direct.insert((start, rest));
+                next_piece(at, body, Some(end)).await
+            }
+        }
+    }
+
+    async fn ask_origin(&mut self, start: u64, end: u64) -> Option<AnswerBody> {
+        let key = self.daemon.key_of(self.image.reader().id())?;
+        let part = Part { start, end: Some(end), whole_too: true };
+        let body = ask_for_part(&self.daemon, &key, &self.caller, self.image.head(), part).await?;
+        self.daemon.counters.healed.inc();
+        Some(body)
+    }
+}

@@ -1,0 +1,96 @@
+//! The scrub: cached images are read again from time to time, slowly, and compared with the digests kept of them, so that
+//! what a disk has lost is found before a machine boots from it.
+//!
+//! When each image was last compared is kept on the image, so a restart goes on where it was; one that is broken off in
+//! the middle of an image begins that one anew.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use icewell::{ErrorKind, ImageId, Verdict};
+use tokio::sync::watch;
+use tracing::{debug, warn};
+
+use crate::daemon::{Daemon, blocking};
+use crate::error::chain;
+use crate::janitor::pause;
+use crate::rot;
+
+/// How often it is looked for images that are due, at least and at most.
+const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
+/// How often a pause in the middle of an image is left to hear of a stop.
+const LISTEN_EVERY: Duration = Duration::from_millis(100);
+
+/// How much is read how often.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scrub {
+    /// Each image once in this time.
+    pub(crate) every: Duration,
+    /// Bytes a second.
+    pub(crate) rate: u64,
+}
+
+/// Starts the work, unless it is switched off; it ends when `stop` turns true.
+pub(crate) fn start(daemon: &Arc<Daemon>, scrub: Scrub, stop: &watch::Receiver<bool>) {
+    if !scrub.every.is_zero() && scrub.rate > 0 {
+        tokio::spawn(work(daemon.clone(), scrub, stop.clone()));
+    }
+}
+
+async fn work(daemon: Arc<Daemon>, scrub: Scrub, mut stop: watch::Receiver<bool>) {
+    let look_every = (scrub.every / 100).clamp(LOOK_EVERY.0, LOOK_EVERY.1);
+    loop {
+        let cache = daemon.cache.clone();
+        match blocking(move || cache.scrub_due(scrub.every)).await {
+            Ok(due) => {
+                for id in due {
+                    if *stop.borrow() {
+                        return;
+                    }
+                    read_again(&daemon, id, scrub.rate, &stop).await;
+                }
+            }
+            Err(error) => warn!(error = chain(&error), "what is to be read again cannot be told"),
+        }
+        if !pause(&mut stop, look_every).await {
+            return;
+        }
+    }
+}
+
+async fn read_again(daemon: &Arc<Daemon>, id: ImageId, rate: u64, stop: &watch::Receiver<bool>) {
+    let (reading, read, stop) = (daemon.clone(), id.clone(), stop.clone());
+    let verdict = blocking(move || {
+        let (started, mut bytes) = (Instant::now(), 0u64);
+        reading.cache.scrub(&read, &mut |step| {
+            bytes += step;
+            reading.counters.scrubbed_bytes.inc_by(step);
+            wait_until(started + Duration::from_secs_f64(bytes as f64 / rate as f64), &stop)
+        })
+    });
+    match verdict.await {
+        Ok(Some(Verdict::Corrupt(why))) => rot::is_corrupt(daemon, &id, &why).await,
+        Ok(Some(verdict)) => {
+            debug!(image_id = %id, ?verdict, "read again");
+            daemon.counters.scrubbed.inc();
+        }
+        // The daemon stops, or the image has gone meanwhile.
+        Ok(None) => {}
+        Err(error) if error.kind() == ErrorKind::NotCached => {}
+        Err(error) => warn!(image_id = %id, error = chain(&error), "the image cannot be read again"),
+    }
+}
+
+fn wait_until(due: Instant, stop: &watch::Receiver<bool>) -> ControlFlow<()> {
+    loop {
+        if *stop.borrow() {
+            return ControlFlow::Break(());
+        }
+        match due.checked_duration_since(Instant::now()) {
+            Some(left) if !left.is_zero() => thread::sleep(left.min(LISTEN_EVERY)),
+            _ => return ControlFlow::Continue(()),
+        }
+    }
+}
