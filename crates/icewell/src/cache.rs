@@ -1,4 +1,7 @@
-//! [`Cache`]: every operation, each a few lines; how it is done stands in the module that does it.
+//! [`Cache`]: every operation, each a few lines; how it is done stands in the module that does it. What is about room is in
+//! [`limits`].
+
+mod limits;
 
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
@@ -17,19 +20,17 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
 use crate::layout::tag;
-use crate::limit::Limit;
 use crate::lru::Lru;
 use crate::observer::Observer;
-use crate::prune::{Mode, Pruned};
 use crate::queue::Queued;
 use crate::reader::Reader;
 use crate::room::Enforcement;
-use crate::space::{Space, Usage};
+use crate::space::Usage;
 use crate::sys;
 use crate::time::{Clock, SystemClock};
 use crate::verify::{Reading, Verdict};
 use crate::writer::Writer;
-use crate::{binding, clean, copy, entry, limit, prune, queue, room, scan, space, verify};
+use crate::{binding, clean, copy, entry, queue, scan, verify};
 
 /// A cache directory, open for use by any number of threads; other processes, and a Glance with its `xattr` driver,
 /// may use it at the same time. Clones share what is open.
@@ -388,51 +389,7 @@ impl Cache {
         Ok(Cleaned { invalid: self.reap_invalid(Duration::ZERO)?, stalled: self.reap_stalled(stall_time)? })
     }
 
-    /// Does nothing while the images are within `limit`; else removes the least recently used until they are. Pinned
-    /// ones stay. A limit of 0 empties the cache. Two prunes, here or in two processes, come one after the other.
-    pub fn prune(&self, limit: Limit, mode: Mode) -> Result<Pruned> {
-        prune::prune(&self.folders, limit, mode)
-    }
-
-    // The limit and the origin, kept on the directory.
-
-    /// The limit in force: the one kept on the directory, or else 10 GiB and no floor.
-    pub fn limit(&self) -> Result<Limit> {
-        limit::limit(&self.folders)
-    }
-
-    /// Keeps the limit on the directory, for every process that uses it.
-    pub fn set_limit(&self, limit: Limit) -> Result<()> {
-        limit::set_limit(&self.folders, limit)
-    }
-
-    /// Removes what is over the limit in force, abandoned and failed fills first; whether the cache is within it then.
-    pub fn enforce_limit(&self) -> Result<bool> {
-        room::enforce(&self.folders)
-    }
-
-    /// The largest limit that the file system has room for: what the cache holds, and what is free above the floor.
-    pub fn largest_limit(&self) -> Result<u64> {
-        room::largest_limit(&self.folders, self.limit()?, &self.space()?)
-    }
-
-    /// Has `let_go` called before anything is removed to make room: the time to close a [`Reader`] that is kept only to
-    /// have it at hand. What is open stays, because removing it would free nothing. It is called under a lock, by whichever
-    /// thread makes room, and must not use the cache. Only the first one counts, for this cache and its clones.
-    pub fn before_removal(&self, let_go: impl Fn() + Send + Sync + 'static) {
-        self.folders.open_files.before_removal(Box::new(let_go));
-    }
-
-    /// Everything that takes room, by folder.
-    pub fn space(&self) -> Result<Space> {
-        space::space(&self.folders)
-    }
-
-    /// The file system that holds the cache.
-    pub fn file_system(&self) -> Result<FileSystem> {
-        let sys::Volume { file_system, total, available, .. } = space::volume(&self.folders)?;
-        Ok(FileSystem { name: file_system, total, available })
-    }
+    // The origin, kept on the directory.
 
     /// The origin that the cache is bound to, if it is bound.
     pub fn origin(&self) -> Result<Option<String>> {
