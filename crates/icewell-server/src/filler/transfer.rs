@@ -126,7 +126,7 @@ impl Filler {
         if error.kind() == ErrorKind::NoRoom {
             self.daemon.oversized.remember(&self.fill.key.id);
         }
-        End::NotKept(Some(Arc::new(rest)))
+        End::NotKept(Some(Arc::new(rest)).filter(|_| !may_have_lost_bytes(error)))
     }
 
     // 6.
@@ -171,10 +171,19 @@ impl Filler {
         });
         match committed.await {
             Ok(()) => info!(image_id = %self.fill.key.id, size, "cached"),
-            Err(error) => warn!(image_id = %self.fill.key.id, error = chain(&error), "the image cannot be committed"),
+            Err(error) => {
+                warn!(image_id = %self.fill.key.id, error = chain(&error), "the image cannot be committed");
+                return may_have_lost_bytes(&error).then_some(End::NotKept(None));
+            }
         }
         None
     }
+}
+
+/// Whether bytes that were written may not be there any more. A file system whose disk has failed drops what it cannot
+/// store, and whoever reads it gets zeros: followers of such a fill go on with the origin from where each of them is.
+fn may_have_lost_bytes(error: &icewell::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Io | ErrorKind::ReadOnly)
 }
 
 /// What the writing thread comes back with.
