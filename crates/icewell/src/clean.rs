@@ -13,6 +13,7 @@ use crate::folders::Folders;
 use crate::image_id::ImageId;
 use crate::layout::tag;
 use crate::mark::Mark;
+use crate::removals::{Removed, Why};
 use crate::sys::{self, Dir, Stat};
 use crate::{lock, scan};
 
@@ -36,7 +37,7 @@ pub(crate) fn reap_invalid(folders: &Folders, grace: Duration, now: SystemTime) 
     let mut reaped = 0;
     for entry in scan::entries(&folders.invalid)? {
         let (id, stat) = entry?;
-        reaped += u64::from(is_older(&stat, grace, now) && remove(&folders.invalid, &id)?);
+        reaped += u64::from(is_older(&stat, grace, now) && remove(folders, &folders.invalid, &id, &stat)?);
     }
     Ok(reaped)
 }
@@ -48,7 +49,10 @@ pub(crate) fn reap_stalled(folders: &Folders, stall_time: Duration, now: SystemT
     let mut reaped = BTreeSet::new();
     for entry in scan::entries(&folders.fills)? {
         let (id, stat) = entry?;
-        if is_older(&stat, stall_time, now) && !entry::fill_is_active(folders, &id)? && remove(&folders.fills, &id)? {
+        if is_older(&stat, stall_time, now)
+            && !entry::fill_is_active(folders, &id)?
+            && remove(folders, &folders.fills, &id, &stat)?
+        {
             reaped.insert(id);
         }
     }
@@ -64,7 +68,7 @@ pub(crate) fn reap_stalled(folders: &Folders, stall_time: Duration, now: SystemT
                 bytes.is_none() && (reaped.contains(&id) || is_older(&stat, stall_time, now))
             }
         };
-        if gone && remove(&folders.incomplete, &id)? {
+        if gone && remove(folders, &folders.incomplete, &id, &stat)? {
             reaped.insert(id);
         }
     }
@@ -75,10 +79,15 @@ fn is_older(stat: &Stat, grace: Duration, now: SystemTime) -> bool {
     grace.is_zero() || now.duration_since(stat.modified).is_ok_and(|age| age > grace)
 }
 
-fn remove(dir: &Dir, id: &ImageId) -> Result<bool> {
+fn remove(folders: &Folders, dir: &Dir, id: &ImageId, stat: &Stat) -> Result<bool> {
     let removed = dir.unlink(OsStr::new(id.as_str())).context("remove", || dir.path_of(id.as_str()))?;
     if removed {
         info!(image_id = %id, folder = %dir.path().display(), "reaped");
+        let what = if std::ptr::eq(dir, &folders.invalid) { Removed::InvalidFill } else { Removed::AbandonedFill };
+        // A sign has no bytes, and goes with those of its fill.
+        if what == Removed::InvalidFill || stat.size > 0 {
+            folders.removals.note(id.as_str(), what, Why::Old, stat.size, stat.modified);
+        }
     }
     Ok(removed)
 }

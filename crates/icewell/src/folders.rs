@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layout::{self, tag};
 use crate::open_files::OpenFiles;
+use crate::removals::Removals;
 use crate::sys::{self, Dir};
 
 /// The cache's folders.
@@ -24,6 +25,8 @@ pub(crate) struct Folders {
     pub(crate) queue: Dir,
     /// What of it is open here.
     pub(crate) open_files: OpenFiles,
+    /// What was removed of it through these.
+    pub(crate) removals: Removals,
 }
 
 impl Folders {
@@ -41,7 +44,15 @@ impl Folders {
         let fills = folder(&incomplete, layout::FILLS)?;
         let invalid = folder(&root, layout::INVALID)?;
         let queue = folder(&root, layout::QUEUE)?;
-        Ok(Folders { root, incomplete, fills, invalid, queue, open_files: OpenFiles::default() })
+        Ok(Folders {
+            root,
+            incomplete,
+            fills,
+            invalid,
+            queue,
+            open_files: OpenFiles::default(),
+            removals: Removals::default(),
+        })
     }
 
     /// The value of a tag on DIR; none if it is missing.

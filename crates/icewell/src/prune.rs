@@ -11,6 +11,7 @@ use crate::folders::Folders;
 use crate::image_id::ImageId;
 use crate::layout::tag;
 use crate::limit::Limit;
+use crate::removals::{Removed, Why};
 use crate::{entry, lock, room};
 
 /// An image that a prune removed, or would remove.
@@ -83,13 +84,14 @@ pub(crate) fn prune(folders: &Folders, limit: Limit, mode: Mode) -> Result<Prune
         evict::plan(candidates, excess, |candidate| pinned(&candidate.what.0.id))
     };
     let mut pruned = Pruned::default();
-    for Candidate { what: ByName(image), .. } in plan.victims {
+    for Candidate { what: ByName(image), bytes, last_used, .. } in plan.victims {
         let name = image.id.as_str();
         let gone = mode == Mode::DryRun
             || folders.root.unlink(name.as_ref()).context("remove", || folders.root.path_of(name))?;
         if gone {
             if mode == Mode::Act {
                 info!(image_id = %image.id, size = image.size, "pruned");
+                folders.removals.note(name, Removed::Image, Why::Prune, bytes, last_used);
             }
             pruned.images.push(image);
         }

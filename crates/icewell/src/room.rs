@@ -16,6 +16,7 @@ use crate::image_id::ImageId;
 use crate::layout::tag;
 use crate::limit::{Count, Limit, limit};
 use crate::open_files::Open;
+use crate::removals::Why;
 use crate::scan::Found;
 use crate::space::{self, Folder, Space, volume};
 use crate::{lock, sys};
@@ -76,7 +77,7 @@ pub(crate) fn enforce(folders: &Folders) -> Result<bool> {
     let _held = lock::space(folders)?;
     let Some(plan) = plan(folders, limit(folders)?, 0, None)? else { return Ok(true) };
     let enough = plan.enough;
-    remove(folders, plan, "the limit is reached")?;
+    remove(folders, plan, Why::Limit)?;
     Ok(enough)
 }
 
@@ -108,7 +109,7 @@ fn relieve(folders: &Folders, filling: &ImageId) -> Result<bool> {
         evict::plan(candidates, Excess { counted: 0, blocks: RELIEF }, |candidate| stays(folders, &open, candidate));
     // Less than was asked for may still be enough for the next write.
     let some = !plan.victims.is_empty();
-    remove(folders, plan, "the file system is full")?;
+    remove(folders, plan, Why::DiskFull)?;
     Ok(some)
 }
 
@@ -119,7 +120,7 @@ fn make_room(folders: &Folders, limit: Limit, more: u64, filling: Option<&ImageI
     }
     let Some(plan) = plan(folders, limit, more, filling)? else { return Ok(true) };
     if plan.enough {
-        remove(folders, plan, "the limit is reached")?;
+        remove(folders, plan, Why::Limit)?;
         return Ok(true);
     }
     Ok(false)
@@ -175,14 +176,15 @@ fn stays(folders: &Folders, open: &Open, candidate: &Candidate<Item>) -> bool {
     open.has(candidate.what.inode) || candidate.class == Class::Cached && is_pinned()
 }
 
-fn remove(folders: &Folders, plan: Plan<Item>, why: &str) -> Result<()> {
+fn remove(folders: &Folders, plan: Plan<Item>, why: Why) -> Result<()> {
     let mut freed = 0;
     let before = volume(folders)?.available;
-    for Candidate { what: Item { name, folder, .. }, class, bytes, blocks, .. } in plan.victims {
+    for Candidate { what: Item { name, folder, .. }, class, bytes, blocks, last_used } in plan.victims {
         let folder = folder.of(folders);
         if folder.unlink(&name).context("remove", || folder.path().join(&name))? {
             freed += blocks;
-            info!(?name, ?class, bytes, why, "removed to make room");
+            info!(?name, ?class, bytes, %why, "removed to make room");
+            folders.removals.note(&name.to_string_lossy(), class.into(), why, bytes, last_used);
         }
     }
     settle(folders, before, freed)

@@ -4,6 +4,7 @@ use super::{Cache, FileSystem};
 use crate::error::Result;
 use crate::limit::{self, Limit};
 use crate::prune::{self, Mode, Pruned};
+use crate::removals::{Gone, Removal, Removed, Why};
 use crate::space::{self, Space};
 use crate::{room, sys};
 
@@ -12,6 +13,17 @@ impl Cache {
     /// that is so. Pinned ones stay. A limit of 0 empties the cache. Two prunes, here or in two processes, come one after the other.
     pub fn prune(&self, limit: Limit, mode: Mode) -> Result<Pruned> {
         prune::prune(&self.folders, limit, mode)
+    }
+
+    /// The last removals through this cache and its clones since it was opened, for room or to tidy, the latest first: a
+    /// hundred at most. What other processes remove, and what is removed by its name, is not among them.
+    pub fn removals(&self) -> Vec<Removal> {
+        self.folders.removals.last()
+    }
+
+    /// How much has gone so, of one kind for one reason.
+    pub fn removed(&self, what: Removed, why: Why) -> Gone {
+        self.folders.removals.sum(what, why)
     }
 
     /// The limit in force: the one kept on the directory, or else 10 GiB and no floor.

@@ -38,6 +38,7 @@ mod glances_own;
 mod hard_limit;
 mod open_files;
 mod prune;
+mod removals;
 
 mod copy_out;
 mod doctor;
