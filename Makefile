@@ -6,7 +6,7 @@ export ICEWELL_TEST_IMAGES := $(CURDIR)/target/images
 VENV := target/glance-bed-venv
 GLANCE_TESTS := $(VENV)/bin/python -m pytest -q -c tests/glance/pytest.ini
 
-.PHONY: help check test fuzz test-rust test-python test-glance glance-facts bench bench-scale bench-http bench-http-page bench-driver docs wheel images clean
+.PHONY: help check test fuzz test-rust test-python test-glance test-page page-pictures glance-facts bench bench-scale bench-http bench-http-page bench-driver docs wheel images clean
 
 help: ## print this list (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ check: ## everything short of running: format, lints, layers, licences, API docu
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --workspace
 
 test: ## everything that can fail, each part with its time; sets itself up (as root, with a network, the first time)
-	@failed=; for part in test-rust test-python test-glance; do \
+	@failed=; for part in test-rust test-python test-glance test-page; do \
 	    start=$$(date +%s); \
 	    $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
 	    echo "=== $$part: $$(($$(date +%s) - start)) s"; \
@@ -42,6 +42,16 @@ test-glance: ## the daemon in front of a real Keystone and Glance
 	# With what the tests of the crates were built with, so that nothing is built twice.
 	$(CARGO) build --workspace
 	$(GLANCE_TESTS) --ignore-glob='*/test_facts_*' tests/glance
+
+test-page: ## the page of the admin listener, in a real browser
+	scripts/setup.sh
+	scripts/axe.sh
+	$(CARGO) build --workspace
+	cd tests/page && python3 -B -W ignore -m unittest -q
+
+page-pictures: ## take the pictures of the page for docs/images again (five minutes, so that the charts have something to show)
+	$(CARGO) build --workspace
+	cd tests/page && python3 -B pictures.py
 
 glance-facts: ## measure again what tests/glance/FACTS.md says of Glance itself
 	scripts/glance-bed.sh

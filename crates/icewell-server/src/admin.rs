@@ -22,7 +22,7 @@ use crate::daemon::{Daemon, blocking};
 use crate::error::{Error, chain};
 use crate::pass::{failure, without_body};
 use crate::status::Status;
-use crate::{image_list, manage, metrics, request_log};
+use crate::{admin_actions, image_list, manage, metrics, page, request_log};
 
 /// The most bytes of a request's head: about this much.
 const MAX_HEAD: usize = 16 << 10;
@@ -75,28 +75,48 @@ pub(crate) fn start(
 }
 
 async fn answer(daemon: &Arc<Daemon>, address: SocketAddr, draining: bool, request: &mut Parts) -> Response<Body> {
+    let path = request.uri.path().to_owned();
+    if admin_actions::is_one(&path) {
+        return match manage::refusal(daemon, address, request) {
+            Some(refusal) => refusal,
+            None => admin_actions::answer(daemon, request).await,
+        };
+    }
     if !matches!(request.method, Method::GET | Method::HEAD) {
         return failure(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
     }
-    let path = request.uri.path().to_owned();
     let response = match path.as_str() {
         "/healthz" => Response::new(Body::text("ok\n")),
         "/readyz" => readiness(daemon, draining).await,
         "/metrics" => metrics(daemon).await,
         // These name images, as the list of what is cached does.
-        "/v1/status" | "/v1/images" => match manage::refusal(daemon, address, request) {
+        "/v1/status" | "/v1/images" | "/v1/history" => match manage::refusal(daemon, address, request) {
             Some(refusal) => refusal,
-            None if path == "/v1/status" => as_json(Status::of(daemon, draining).await),
-            None => match image_list::Wanted::parse(request.uri.query()) {
-                Ok(wanted) => as_json(image_list::list(daemon, wanted).await),
-                Err(why) => failure(StatusCode::BAD_REQUEST, &why),
-            },
+            None => look(daemon, draining, &path, request.uri.query()).await,
         },
-        _ => {
-            failure(StatusCode::NOT_FOUND, "here are /healthz, /readyz, /metrics, /v1/status, /v1/images and /v2/cache")
-        }
+        _ => page::file(&path).unwrap_or_else(|| {
+            failure(
+                StatusCode::NOT_FOUND,
+                "here are a page at /, /healthz, /readyz, /metrics, /v1/status and /v2/cache",
+            )
+        }),
     };
     if request.method == Method::HEAD { without_body(response) } else { response }
+}
+
+/// What somebody sees who may see what is cached.
+async fn look(daemon: &Arc<Daemon>, draining: bool, path: &str, query: Option<&str>) -> Response<Body> {
+    match path {
+        "/v1/status" => as_json(Status::of(daemon, draining).await),
+        "/v1/history" => match daemon.history.told(query) {
+            Ok(told) => manage::json(&told),
+            Err(why) => failure(StatusCode::BAD_REQUEST, &why),
+        },
+        _ => match image_list::Wanted::parse(query) {
+            Ok(wanted) => as_json(image_list::list(daemon, wanted).await),
+            Err(why) => failure(StatusCode::BAD_REQUEST, &why),
+        },
+    }
 }
 
 fn as_json(told: Result<impl Serialize, icewell::Error>) -> Response<Body> {

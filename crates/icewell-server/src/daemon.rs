@@ -13,12 +13,14 @@ use crate::counters::Counters;
 use crate::failures::Failures;
 use crate::fill::Fills;
 use crate::gone;
+use crate::history::History;
 use crate::key::Key;
 use crate::manage::Management;
 use crate::open_images::OpenImages;
 use crate::origin::{Glance, Origin};
 use crate::permits::Permits;
 use crate::service::Service;
+use crate::verifications::Verifications;
 use crate::via::Pseudonym;
 
 /// The cache, its origin, and the fills under way.
@@ -46,6 +48,8 @@ pub(crate) struct Daemon {
     pub(crate) started: (SystemTime, Instant),
     pub(crate) failures: Failures,
     pub(crate) census: Arc<Census>,
+    pub(crate) history: History,
+    pub(crate) verifications: Verifications,
 }
 
 impl Daemon {
@@ -69,6 +73,8 @@ impl Daemon {
             started: (SystemTime::now(), Instant::now()),
             failures: Failures::default(),
             census: Arc::default(),
+            history: History::default(),
+            verifications: Verifications::default(),
         }
     }
 

@@ -14,6 +14,9 @@ use crate::retry_after::is_for_now;
 /// How many are remembered.
 const KEPT: usize = 100;
 
+/// The kind of failure that is the cache's own and not the origin's.
+pub(crate) const NOT_KEPT: &str = "not_kept";
+
 /// The last failures, the latest first.
 #[derive(Debug, Default)]
 pub(crate) struct Failures(Mutex<VecDeque<Failure>>);
@@ -65,7 +68,7 @@ pub(crate) fn failure(end: &End) -> Option<(&'static str, Option<StatusCode>, St
     match end {
         End::Cached(_) => None,
         End::Uncached { why: why @ ("no-room" | "storage-full" | "cannot-store" | "cannot-claim"), .. } => {
-            Some(("not_kept", None, format!("passed through uncached: {why}")))
+            Some((NOT_KEPT, None, format!("passed through uncached: {why}")))
         }
         End::Uncached { .. } => None,
         End::Refused(refusal) if is_for_now(refusal.status) => {
@@ -76,9 +79,7 @@ pub(crate) fn failure(end: &End) -> Option<(&'static str, Option<StatusCode>, St
         End::Broken { status, reason } | End::Unanswered { status, reason } => {
             Some(("broken", Some(*status), reason.to_string()))
         }
-        End::NotKept(_) => {
-            Some(("not_kept", None, "the bytes could not be kept; clients got them all the same".into()))
-        }
+        End::NotKept(_) => Some((NOT_KEPT, None, "the bytes could not be kept; clients got them all the same".into())),
     }
 }
 
@@ -90,7 +91,7 @@ pub(crate) fn outcome(end: Option<&End>) -> FillEnd {
         Some(end) => match failure(end) {
             None => FillEnd::Refused,
             Some(("origin_error", ..)) => FillEnd::OriginError,
-            Some(("not_kept", ..)) => FillEnd::NotKept,
+            Some((NOT_KEPT, ..)) => FillEnd::NotKept,
             Some(_) => FillEnd::Broken,
         },
     }

@@ -52,21 +52,26 @@ mod service;
 mod origin;
 
 mod admin;
+mod admin_actions;
 mod census;
 mod counters;
 mod failures;
 mod fetch;
+mod health;
+mod history;
 mod image_list;
 mod janitor;
 mod legacy_api;
 mod manage;
 mod metrics;
 mod pace;
+mod page;
 mod prefetch;
 mod request_log;
 mod rot;
 mod scrub;
 mod status;
+mod verifications;
 
 mod cache_status;
 mod conditional;

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use prometheus::{Gauge, IntGauge, Registry, TextEncoder};
+use icewell::{Cache, Removed, Why};
+use prometheus::{Gauge, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 use crate::census::Counted;
 use crate::daemon::{Daemon, blocking};
@@ -27,6 +28,7 @@ pub(crate) async fn text(daemon: &Arc<Daemon>) -> Result<String, Box<dyn std::er
     let gauges = Gauges(Registry::new());
     gauges.of_daemon(daemon, queued)?;
     gauges.of_directory(&counted)?;
+    gauges.of_removals(&daemon.cache)?;
     let mut families = daemon.counters.registry.gather();
     families.extend(gauges.0.gather());
     families.sort_by(|a, b| a.name().cmp(b.name()));
@@ -38,7 +40,7 @@ struct Gauges(Registry);
 
 impl Gauges {
     fn of_daemon(&self, daemon: &Daemon, queued: u64) -> prometheus::Result<()> {
-        let version = prometheus::Opts::new("icewell_build_info", "The version, as a label; always 1.")
+        let version = Opts::new("icewell_build_info", "The version, as a label; always 1.")
             .const_label("version", env!("CARGO_PKG_VERSION"));
         let version = IntGauge::with_opts(version)?;
         version.set(1);
@@ -51,6 +53,22 @@ impl Gauges {
         self.count("icewell_fills", "Fills under way in this daemon.", fills.len() as u64)?;
         self.count("icewell_fill_clients", "Clients that wait for the bytes of fills under way.", clients)?;
         self.count("icewell_queue_length", "Images that are queued.", queued)
+    }
+
+    fn of_removals(&self, cache: &Cache) -> prometheus::Result<()> {
+        let labels = ["what", "reason"];
+        let (help, of_bytes) =
+            ("Files that went for room or because they were old.", "Their bytes, as the limit counts.");
+        let files = IntCounterVec::new(Opts::new("icewell_removed_files_total", help), &labels)?;
+        let bytes = IntCounterVec::new(Opts::new("icewell_removed_bytes_total", of_bytes), &labels)?;
+        for (what, why) in Removed::ALL.into_iter().flat_map(|what| Why::ALL.map(|why| (what, why))) {
+            let gone = cache.removed(what, why);
+            let labels = [what.name(), why.name()];
+            files.with_label_values(&labels).inc_by(gone.files);
+            bytes.with_label_values(&labels).inc_by(gone.bytes);
+        }
+        self.0.register(Box::new(files))?;
+        self.0.register(Box::new(bytes))
     }
 
     fn of_directory(&self, counted: &Counted) -> prometheus::Result<()> {

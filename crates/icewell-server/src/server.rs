@@ -30,7 +30,7 @@ use crate::scrub::Scrub;
 use crate::service::Service;
 use crate::threads::Threads;
 use crate::tls::Tls;
-use crate::{admin, descriptors, janitor, memory, open_images, prefetch, scrub, socket};
+use crate::{admin, descriptors, history, janitor, memory, open_images, prefetch, scrub, socket};
 
 /// How long the end of a fill that is broken off is waited for.
 const SUSPEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -121,6 +121,9 @@ async fn run(mut config: Config, prepared: Prepared) -> Result<(), Error> {
     prefetch::start(&daemon, &fills_stop);
     scrub::start(&daemon, Scrub { every: config.scrub_every, rate: config.scrub_rate }, &fills_stop);
     tokio::spawn(open_images::keep(daemon.clone(), fills_stop.clone()));
+    if admin.is_some() {
+        tokio::spawn(history::keep(daemon.clone(), fills_stop.clone()));
+    }
 
     let scheme = if tls.is_some() { "https" } else { "http" };
     let ready = Ready { listen, scheme, admin, origin: daemon.origin.identity().to_owned(), folder: needs.folder };

@@ -11,8 +11,11 @@ use serde::Serialize;
 use crate::census::Counted;
 use crate::counters::Totals;
 use crate::daemon::{Daemon, blocking};
-use crate::failures::Failure;
+use crate::failures::{self, Failure};
 use crate::fill::{Fill, Progress};
+use crate::health::{self, Known, Note};
+use crate::history::Forecast;
+use crate::verifications;
 
 /// How many of the queue are told by name.
 const QUEUED: usize = 100;
@@ -28,6 +31,8 @@ pub(crate) struct Status {
     draining: bool,
     dir: String,
     origin: String,
+    /// What is not as it should be, the worst first.
+    notes: Vec<Note>,
     /// Since it started.
     counters: Counters,
     /// When the directory was counted: what follows up to `next` is as of then.
@@ -37,6 +42,7 @@ pub(crate) struct Status {
     invalid: Files,
     limit: Limit,
     file_system: FileSystem,
+    forecast: Forecast,
     /// Those that go first when room is needed, in that order.
     next: Vec<Next>,
     fills: Vec<Filling>,
@@ -45,6 +51,10 @@ pub(crate) struct Status {
     queue: Vec<Queued>,
     /// The last ones, the latest first.
     failures: Vec<Failed>,
+    /// What went lately for room, or because it was old, the latest first.
+    removed: Vec<Gone>,
+    /// Those that were asked for here, the latest first.
+    verifications: Vec<verifications::Told>,
 }
 
 #[derive(Debug, Serialize)]
@@ -105,6 +115,8 @@ struct Limit {
     count: &'static str,
     /// The bytes that count, of all folders.
     used: u64,
+    /// The bytes that are to stay free on the file system.
+    min_free: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -158,6 +170,33 @@ struct Failed {
     times: u64,
 }
 
+/// Something that went.
+#[derive(Debug, Serialize)]
+struct Gone {
+    at: f64,
+    image_id: String,
+    /// `image`, `invalid_fill` or `abandoned_fill`.
+    what: &'static str,
+    /// `limit`, `disk_full`, `prune` or `old`.
+    why: &'static str,
+    size: u64,
+    last_used: f64,
+}
+
+impl Gone {
+    fn of(removal: icewell::Removal, now: SystemTime) -> Self {
+        let at = now.checked_sub(removal.at.elapsed()).unwrap_or(UNIX_EPOCH);
+        Gone {
+            at: seconds(at),
+            what: removal.what.name(),
+            why: removal.why.name(),
+            size: removal.bytes,
+            last_used: seconds(removal.last_used),
+            image_id: removal.name,
+        }
+    }
+}
+
 impl Status {
     /// A look at the daemon.
     ///
@@ -171,12 +210,15 @@ impl Status {
         let Counted { space, limit, file_system, .. } = &*counted;
         let now = SystemTime::now();
         let tail = counted.next.first().map(|tail| now.duration_since(tail.last_accessed).unwrap_or_default());
+        let above_floor = file_system.available.saturating_sub(limit.floor(file_system.total));
+        let room = limit.max_size.saturating_sub(counted.used()).min(above_floor);
         Ok(Status {
             version: env!("CARGO_PKG_VERSION"),
             now: seconds(now),
             started: seconds(daemon.started.0),
             uptime: daemon.started.1.elapsed().as_secs_f64(),
             draining,
+            notes: health::notes(&known(daemon, &counted, queued.len(), draining)),
             dir: daemon.cache.dir().to_string_lossy().into_owned(),
             origin: daemon.origin.identity().to_owned(),
             counters: daemon.counters.totals().into(),
@@ -190,12 +232,18 @@ impl Status {
             },
             incomplete: space.incomplete.into(),
             invalid: space.invalid.into(),
-            limit: Limit { max_size: limit.max_size, count: limit.count.name(), used: counted.used() },
+            limit: Limit {
+                max_size: limit.max_size,
+                count: limit.count.name(),
+                used: counted.used(),
+                min_free: limit.floor(file_system.total),
+            },
             file_system: FileSystem {
                 name: file_system.name.clone(),
                 total: file_system.total,
                 available: file_system.available,
             },
+            forecast: daemon.history.forecast(room, counted.used().saturating_add(room)),
             next: counted.next.iter().map(Next::from).collect(),
             fills: daemon.fills.all().iter().map(|fill| Filling::of(fill)).collect(),
             queue_length: queued.len() as u64,
@@ -205,7 +253,29 @@ impl Status {
                 .map(|queued| Queued { image_id: queued.id.to_string(), since: seconds(queued.since) })
                 .collect(),
             failures: daemon.failures.last().into_iter().map(Failed::from).collect(),
+            removed: daemon.cache.removals().into_iter().map(|removal| Gone::of(removal, now)).collect(),
+            verifications: daemon.verifications.last(),
         })
+    }
+}
+
+/// What the notes are made of.
+fn known(daemon: &Daemon, counted: &Counted, queued: usize, draining: bool) -> Known {
+    let now = SystemTime::now();
+    let recent = |failure: &Failure| now.duration_since(failure.at).is_ok_and(|age| age < health::RECENT);
+    let failures: Vec<_> = daemon.failures.last().into_iter().filter(recent).collect();
+    let own = failures.iter().filter(|failure| failure.kind == failures::NOT_KEPT).count();
+    Known {
+        draining,
+        used: counted.used(),
+        limit: counted.limit.max_size,
+        available: counted.file_system.available,
+        total: counted.file_system.total,
+        origin_failures: failures.len() - own,
+        own_failures: own,
+        queued,
+        can_fetch: daemon.origin.glance().is_none() || daemon.service.is_some(),
+        tail_age: counted.next.first().map(|tail| now.duration_since(tail.last_accessed).unwrap_or_default()),
     }
 }
 

@@ -20,6 +20,7 @@ mod freshness;
 mod herd;
 mod ranges;
 
+mod admin_page;
 mod bad_clients;
 mod bad_origins;
 mod confined;

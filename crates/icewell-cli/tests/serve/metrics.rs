@@ -85,6 +85,7 @@ fn what_is_counted() {
         ("icewell_images", 1.0),
         ("icewell_images_size_bytes", 3_000_000.0),
         ("icewell_queue_length", 0.0),
+        (r#"icewell_removed_files_total{reason="limit",what="image"}"#, 0.0),
         (r#"icewell_authorization_checks_total{outcome="allowed"}"#, 0.0),
     ] {
         assert_eq!(series(&page, name), value, "{name}\n{page}");

@@ -179,10 +179,12 @@ pub(crate) fn refuses_without_token(
     let Some(host) = host.filter(names_loopback) else {
         return Some("Without an admin token only requests to a loopback address or localhost may manage the cache.");
     };
-    // A page of another site may send requests, though it cannot read the answers.
+    // A page of another site may send requests, though it cannot read the answers. Browsers tell, most in both ways.
+    let site =
+        headers.get_all("sec-fetch-site").iter().any(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
     let own = format!("http://{host}");
     let foreign = headers.get_all(ORIGIN).iter().any(|origin| origin.as_bytes() != own.as_bytes());
-    foreign.then_some("Without an admin token no page of another site may manage the cache.")
+    (foreign || site).then_some("Without an admin token no page of another site may manage the cache.")
 }
 
 fn names_loopback(host: &Authority) -> bool {
@@ -254,6 +256,9 @@ mod tests {
         assert!(open(&[("host", "localhost:9293"), ("origin", "http://localhost:9293")]));
         for origin in ["http://evil.example", "null", "http://localhost:80", "https://localhost:9293"] {
             assert!(!open(&[("host", "localhost:9293"), ("origin", origin)]), "{origin}");
+        }
+        for (site, may) in [("same-origin", true), ("none", true), ("same-site", false), ("cross-site", false)] {
+            assert_eq!(open(&[("host", "localhost:9293"), ("sec-fetch-site", site)]), may, "{site}");
         }
     }
 

@@ -1,0 +1,74 @@
+"""Takes the pictures of the page for docs/images: a daemon that has been busy for five minutes, in light, dark and on a phone."""
+
+import os
+import random
+import sys
+import threading
+import time
+
+from browser import Browser
+from daemon import ROOT, Daemon, Origin
+
+MIB, GIB = 1 << 20, 1 << 30
+SECONDS = int(os.environ.get("ICEWELL_SECONDS", "300"))
+NAMES = """debian-13-genericcloud-amd64.qcow2 debian-12-genericcloud-amd64.qcow2 ubuntu-26.04-server-cloudimg-amd64.img
+ubuntu-24.04-server-cloudimg-amd64.img Rocky-10-GenericCloud.x86_64.qcow2 Rocky-9-GenericCloud.x86_64.qcow2
+Fedora-Cloud-Base-44.x86_64.qcow2 alpine-3.24-x86_64-uefi-cloudinit.qcow2 cirros-0.6.3-x86_64-disk.img
+opensuse-leap-16.0-cloud.qcow2 freebsd-15.0-release-amd64.qcow2 flatcar-4459.2.0-openstack.img
+windows-server-2025-eval.qcow2 octavia-amphora-2026.1.qcow2 kubernetes-node-1.35-ubuntu.qcow2""".split()
+
+
+def furnish(daemon):
+    """A cache as it looks after some weeks. The files are sparse."""
+    chance, now = random.Random(7), time.time()
+    for place, name in enumerate(NAMES):
+        path = daemon.dir / name
+        with open(path, "wb") as file:
+            file.truncate(int(chance.uniform(0.1, 5.5) * GIB))
+        os.setxattr(path, "user.hits", str(int(chance.expovariate(1 / 90))).encode())
+        used = now - 3600 * chance.uniform(0.1, 3) * (place + 0.1) ** 1.5
+        os.utime(path, (used, used))
+    os.setxattr(daemon.dir / "octavia-amphora-2026.1.qcow2", "user.icewell.pinned", b"1")
+
+
+def traffic(daemon, origin, end):
+    """Clients that ask for the same few images, and for a new one now and then."""
+    chance, number = random.Random(11), 0
+    while time.monotonic() < end:
+        if chance.random() < 0.12:
+            number += 1
+            origin.images[f"nightly-{number:03}.img"] = bytes(int(chance.uniform(4, 40) * MIB))
+        name = f"nightly-{max(1, number - int(chance.expovariate(0.6))):03}.img"
+        if number:
+            daemon.get(name)
+        time.sleep(chance.uniform(0.02, 0.5) * (1.5 if int(end - time.monotonic()) // 40 % 2 else 0.5))
+
+
+def main():
+    folder = ROOT / "docs" / "images"
+    folder.mkdir(exist_ok=True)
+    origin = Origin()
+    with Daemon(origin, "--max-size", "60GiB") as daemon, Browser() as browser:
+        furnish(daemon)
+        traffic(daemon, origin, time.monotonic() + SECONDS)
+        origin.images["broken-2026-11-26.img"] = bytes(3 * MIB)
+        daemon.get("broken-2026-11-26.img")
+        for name, size in [("slow-postgres-appliance.qcow2", 190), ("slow-ci-runner-2026-11-27.qcow2", 64)]:
+            origin.images[name] = bytes(size * MIB)
+            for _ in range(3 if size > 100 else 1):
+                threading.Thread(target=daemon.get, args=(name,), daemon=True).start()
+        time.sleep(2)
+        for file, scheme, width, height, phone in [
+            ("page-light.png", "light", 1200, 1180, False),
+            ("page-dark.png", "dark", 1200, 1180, False),
+            ("page-phone.png", "light", 390, 1280, True),
+        ]:
+            browser.looks(scheme, width, height, phone)
+            browser.open(daemon.admin + "/")
+            time.sleep(3)
+            browser.picture(folder / file, whole=False)
+            print(file, (folder / file).stat().st_size // 1024, "KiB", file=sys.stderr)
+        origin.go_on.set()
+
+
+main()
