@@ -14,7 +14,8 @@ export function overview(status, samples, refresh) {
   failures(status);
   verifications(status);
   set("where", `${status.origin} → ${status.dir}`);
-  set("about", `Icewell ${status.version}, up for ${span(status.uptime)}.`);
+  const old = status.now - status.counted > 5 ? ` The directory was counted ${ago(status.now, status.counted)}.` : "";
+  set("about", `Icewell ${status.version}, up for ${span(status.uptime)}.${old}`);
 }
 
 function health(status) {
