@@ -2,7 +2,7 @@
 
 import { make, rate, size, when } from "./words.js";
 
-const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [420, 170, 58, 20, 8];
+const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [420, 170, 66, 20, 8];
 
 function svg(name, attributes, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
