@@ -119,8 +119,9 @@ fn what_is_to_stay_free_stays_free_under_load() {
         done.store(true, std::sync::atomic::Ordering::SeqCst);
         sampling.join().unwrap()
     });
-    // Folders and tags take some blocks besides.
-    assert!(lowest + 200_000 >= floor, "{lowest} bytes free, and {floor} are to stay free");
+    // Folders and tags take some blocks besides, and under load the blocks of an image that was removed may come free a
+    // moment later than it is counted: part of one image, and not more.
+    assert!(lowest + image.size() >= floor, "{lowest} bytes free, and {floor} are to stay free");
     assert!(!daemon.ls("").is_empty());
 }
 
