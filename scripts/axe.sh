@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-wanted=axe-playwright-python==0.1.8
+wanted="axe-playwright-python==0.1.8"
 axe=target/axe
 [[ ! -e $axe/axe.min.js || $(<"$axe/wanted") != "$wanted" ]] || exit 0
 
