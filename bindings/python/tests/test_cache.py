@@ -43,6 +43,14 @@ def test_the_types_tell_the_same_as_the_module():
             assert has == [each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
 
 
+def test_a_release_build_has_no_failpoints():
+    # The wheel is one; docs/decisions/0026-failpoints-in-builds-for-development.md says what they are.
+    (extension,) = Path(icewell.__file__).parent.glob("_icewell*.so")
+    built = extension.read_bytes()
+    assert b"user.icewell." in built
+    assert b"ICEWELL_FAIL" not in built and b"commit.renamed" not in built
+
+
 def test_an_image_in_and_out(cache):
     with cache.write("a", size=8, name="for people") as writer:
         assert writer.image_id == "a"

@@ -26,7 +26,7 @@ use crate::queue::Queued;
 use crate::reader::Reader;
 use crate::room::Enforcement;
 use crate::space::Usage;
-use crate::sys;
+use crate::sys::{self, Step, step};
 use crate::time::{Clock, SystemClock};
 use crate::verify::{Reading, Verdict};
 use crate::writer::Writer;
@@ -236,6 +236,7 @@ impl Cache {
     pub fn copy_out(&self, id: &ImageId, to: &Path, progress: &mut dyn FnMut(u64)) -> Result<Copied> {
         let reader = self.read(id)?;
         let copied = copy::copy_out(&reader, to, progress)?;
+        step(Step::CopyCopied);
         // The copy is whole, and whoever may read an image need not be somebody who may tag it.
         if let Err(error) = reader.count_hit() {
             warn!(image_id = %id, %error, "the hit is not counted");
@@ -295,6 +296,7 @@ impl Cache {
         let Some(fd) = self.open_cached(id)? else { return Ok(false) };
         let set = if pinned { sys::set_tag(&fd, tag::PINNED, b"1") } else { sys::remove_tag(&fd, tag::PINNED) };
         set.context("tag", || self.folders.root.path_of(id.as_str()))?;
+        step(Step::PinTagged);
         Ok(true)
     }
 
@@ -319,7 +321,9 @@ impl Cache {
         if !cached && entry::is_no_image(&self.folders, id, &stat, &Tagged::Name(&self.folders.root, name))? {
             return Ok(false);
         }
-        Ok(self.folders.root.unlink(name).context("remove", path)? && cached)
+        let removed = self.folders.root.unlink(name).context("remove", path)?;
+        step(Step::RemoveRemoved);
+        Ok(removed && cached)
     }
 
     /// Removes the cached images, those that are pinned only if `pinned_too`; how many.

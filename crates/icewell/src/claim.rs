@@ -11,7 +11,7 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
 use crate::layout::tag;
-use crate::sys::{self, Kind};
+use crate::sys::{self, Kind, Step, step};
 use crate::{attrs, lock, publish};
 
 /// An image claimed: the bytes' file with the fill lock on it.
@@ -35,6 +35,7 @@ pub(crate) fn claim(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<
     // Whoever removes abandoned fills holds the space lock from the look at the fill's lock to the removal.
     let _held = lock::space(folders)?;
     let bytes = File::from(lock_bytes(folders, id)?);
+    step(Step::ClaimLocked);
     let claimed = check_not_cached(folders, id, now).and_then(|()| put_sign(folders, id)).and_then(|sign| {
         // A Glance may have committed between the first look and the sign.
         check_not_cached(folders, id, now).inspect_err(|_| drop(withdraw(folders, id, sign))).map(|()| sign)
@@ -168,11 +169,13 @@ fn put_sign(folders: &Folders, id: &ImageId) -> Result<Option<Inode>> {
     loop {
         match folders.incomplete.create_file(name) {
             Ok(fd) => {
+                step(Step::ClaimSigned);
                 if let Err(error) = sys::set_tag(&fd, tag::CLAIM, b"1") {
                     // Unmarked it would be taken for somebody else's fill, for ever.
                     folders.incomplete.unlink(OsStr::new(name)).ok();
                     return Err(Error::io("mark", path(), error));
                 }
+                step(Step::ClaimMarked);
                 return Ok(Some(sys::stat(&fd).context("look at", path)?.inode));
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

@@ -14,7 +14,7 @@ use crate::image_id::ImageId;
 use crate::layout::tag;
 use crate::mark::Mark;
 use crate::removals::{Removed, Why};
-use crate::sys::{self, Dir, Stat};
+use crate::sys::{self, Dir, Stat, Step, step};
 use crate::{lock, scan};
 
 /// How long a fill may stand still before it counts as stalled, where nobody says: a day, as Glance's
@@ -82,6 +82,7 @@ fn is_older(stat: &Stat, grace: Duration, now: SystemTime) -> bool {
 fn remove(folders: &Folders, dir: &Dir, id: &ImageId, stat: &Stat) -> Result<bool> {
     let removed = dir.unlink(OsStr::new(id.as_str())).context("remove", || dir.path_of(id.as_str()))?;
     if removed {
+        step(Step::CleanRemoved);
         info!(image_id = %id, folder = %dir.path().display(), "reaped");
         let what = if std::ptr::eq(dir, &folders.invalid) { Removed::InvalidFill } else { Removed::AbandonedFill };
         // A sign has no bytes, and goes with those of its fill.

@@ -5,10 +5,9 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use crate::layout::glance;
-use crate::sys::Dir;
+use crate::sys::{self, Dir};
 
 /// What every SQLite database begins with (<https://sqlite.org/fileformat.html#magic_header_string>).
 const SQLITE: &[u8; 16] = b"SQLite format 3\0";
@@ -40,7 +39,7 @@ pub(crate) fn glances_own(root: &Dir, name: &str, size: u64) -> io::Result<Optio
 fn is_database(root: &Dir) -> io::Result<bool> {
     let Some((fd, _)) = root.open_file(glance::DATABASE)? else { return Ok(false) };
     let mut begin = [0; SQLITE.len()];
-    match File::from(fd).read_exact_at(&mut begin, 0) {
+    match sys::read_exact_at(&File::from(fd), &mut begin, 0) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         read => read.map(|()| begin == *SQLITE),
     }

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use crate::attrs::{Metadata, Tagged};
 use crate::digest::{Digest, Hasher};
@@ -50,7 +49,7 @@ pub(crate) fn hash_prefix(bytes: &File, length: u64, hasher: &mut Hasher) -> io:
     let mut offset = 0;
     while offset < length {
         let wanted = buffer.len().min(usize::try_from(length - offset).unwrap_or(usize::MAX));
-        bytes.read_exact_at(&mut buffer[..wanted], offset)?;
+        sys::read_exact_at(bytes, &mut buffer[..wanted], offset)?;
         hasher.update(&buffer[..wanted]);
         offset += wanted as u64;
     }

@@ -44,6 +44,13 @@ mod time;
 #[doc(hidden)]
 pub mod fuzzing;
 
+/// Where a test has a build for development fail, stop or die; `CONTRIBUTING.md` says how. No part of the interface.
+#[cfg(debug_assertions)]
+#[doc(hidden)]
+pub mod failpoints {
+    pub use crate::sys::failpoints::{Armed, arm, calls, steps};
+}
+
 pub use attrs::{Metadata, Validators};
 pub use binding::Adoption;
 pub use cache::{Cache, FileSystem, LeastRecent};

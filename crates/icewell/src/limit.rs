@@ -8,7 +8,7 @@ use tracing::warn;
 use crate::error::Result;
 use crate::folders::Folders;
 use crate::layout::tag;
-use crate::sys::Stat;
+use crate::sys::{Stat, Step, step};
 
 /// The limit where nobody set one: 10 GiB, as Glance's `image_cache_max_size`.
 pub const DEFAULT_MAX_SIZE: u64 = 10 << 30;
@@ -165,6 +165,7 @@ pub(crate) fn limit(folders: &Folders) -> Result<Limit> {
 
 pub(crate) fn set_limit(folders: &Folders, limit: Limit) -> Result<()> {
     folders.set_root_tag(tag::MAX_SIZE, &limit.max_size.to_string())?;
+    step(Step::LimitHalfSet);
     folders.set_root_tag(tag::COUNT, limit.count.name())?;
     match limit.min_free {
         Some(min_free) => folders.set_root_tag(tag::MIN_FREE, &min_free.to_string()),

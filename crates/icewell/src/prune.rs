@@ -12,6 +12,7 @@ use crate::image_id::ImageId;
 use crate::layout::tag;
 use crate::limit::Limit;
 use crate::removals::{Removed, Why};
+use crate::sys::{Step, step};
 use crate::{entry, lock, room};
 
 /// An image that a prune removed, or would remove.
@@ -90,6 +91,7 @@ pub(crate) fn prune(folders: &Folders, limit: Limit, mode: Mode) -> Result<Prune
             || folders.root.unlink(name.as_ref()).context("remove", || folders.root.path_of(name))?;
         if gone {
             if mode == Mode::Act {
+                step(Step::PruneRemoved);
                 info!(image_id = %image.id, size = image.size, "pruned");
                 folders.removals.note(name, Removed::Image, Why::Prune, bytes, last_used);
             }

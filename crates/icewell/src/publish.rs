@@ -15,7 +15,7 @@ use crate::folders::Folders;
 use crate::image_id::ImageId;
 use crate::layout::tag;
 use crate::lock;
-use crate::sys::{self, Dir, SetTime};
+use crate::sys::{self, Dir, SetTime, Step, step};
 
 /// How a commit ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +34,12 @@ pub enum Commit {
 pub(crate) fn commit(folders: &Folders, id: &ImageId, fill: &File, now: SystemTime) -> Result<Commit> {
     let name = id.as_str();
     let path = || folders.root.path_of(name);
+    step(Step::CommitUnsynced);
     sys::sync(fill).context("make durable", || folders.fills.path_of(name))?;
+    step(Step::CommitSynced);
     // Between two folders a file could be missed by whoever counts them.
     let held = lock::space(folders)?;
+    step(Step::CommitUnnamed);
     loop {
         match folders.fills.rename_no_replace(name, &folders.root) {
             Ok(()) => break,
@@ -58,8 +61,10 @@ pub(crate) fn commit(folders: &Folders, id: &ImageId, fill: &File, now: SystemTi
         }
     }
     drop(held);
+    step(Step::CommitRenamed);
     folders.root.sync().context("make durable", path)?;
     folders.fills.sync().context("make durable", || folders.fills.path().into())?;
+    step(Step::CommitDurable);
     Ok(Commit::Stored)
 }
 
@@ -94,11 +99,13 @@ pub(crate) fn invalidate(folders: &Folders, from: &Dir, id: &ImageId, why: &str,
             warn!(name, %error, "the time of the failure cannot be noted");
         }
     }
+    step(Step::InvalidateNoted);
     match from.rename(name, &folders.invalid) {
         // A Glance has committed or removed it since it was looked at.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         renamed => renamed.context("set aside", || from.path_of(name))?,
     }
+    step(Step::InvalidateRenamed);
     warn!(image_id = %id, why, "moved to invalid");
     Ok(())
 }

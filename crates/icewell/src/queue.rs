@@ -8,7 +8,7 @@ use crate::error::{Context, Error, Result};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
 use crate::layout::tag;
-use crate::sys::{self, SetTime};
+use crate::sys::{self, SetTime, Step, step};
 use crate::{entry, lock, scan, time};
 
 /// An image that is wanted.
@@ -34,12 +34,15 @@ pub(crate) fn add(folders: &Folders, id: &ImageId, now: SystemTime) -> Result<bo
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
         Err(error) => return Err(Error::io("queue", path(), error)),
     };
+    step(Step::QueueMade);
     let last = sys::get_tag(&folders.queue, tag::LAST_QUEUED).context("read a tag of", path)?;
     let last = last.and_then(|last| time::from_tag(str::from_utf8(&last).ok()?));
     let since = last.and_then(|last| last.checked_add(Duration::from_nanos(1))).map_or(now, |next| now.max(next));
     sys::set_times(&file, SetTime::To(since), SetTime::To(since)).context("date", path)?;
+    step(Step::QueueDated);
     sys::set_tag(&folders.queue, tag::LAST_QUEUED, time::to_tag(since).as_bytes()).context("date", path)?;
     folders.queue.sync().context("make durable", path)?;
+    step(Step::QueueDurable);
     // A fill may have been committed since the look; it took no entry off, for there was none.
     if entry::is_cached(folders, id)? {
         folders.queue.unlink(OsStr::new(name)).context("remove", path)?;
@@ -67,6 +70,7 @@ pub(crate) fn remove(folders: &Folders, id: &ImageId) -> Result<bool> {
     if !contains(folders, id)? {
         return Ok(false);
     }
+    step(Step::UnqueueFound);
     folders.queue.unlink(name).context("take off the queue", path)
 }
 

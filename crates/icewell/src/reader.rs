@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
@@ -12,7 +11,7 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
 use crate::layout::tag;
-use crate::sys::{self, SetTime, Stat};
+use crate::sys::{self, SetTime, Stat, Step, step};
 use crate::time::{self, Clock};
 
 /// A cached image, open for reading.
@@ -76,7 +75,7 @@ impl Reader {
 
     /// Reads at `offset` and leaves the position alone; 0 bytes at the end.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.file.read_at(buffer, offset)
+        sys::read_at(&self.file, buffer, offset)
     }
 
     /// Counts one successful read, and makes now the image's access time.
@@ -88,12 +87,14 @@ impl Reader {
     /// with it, which is no error.
     pub fn count_hits(&self, hits: u64) -> Result<()> {
         self.add_hits(hits)?;
+        step(Step::HitCounted);
         self.touch()
     }
 
     fn add_hits(&self, hits: u64) -> Result<()> {
         let counting = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
         let counted = sys::hold_file(&*self.file, || {
+            step(Step::HitLocked);
             let before = Tagged::File(&*self.file).hits();
             sys::set_tag(&*self.file, tag::HITS, before.saturating_add(hits).to_string().as_bytes())
         });
@@ -160,7 +161,7 @@ impl Reader {
 
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&*self.file).read(buffer)
+        sys::read(&self.file, buffer)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::open_files::Open;
 use crate::removals::Why;
 use crate::scan::Found;
 use crate::space::{self, Folder, Space, volume};
+use crate::sys::{Step, step};
 use crate::{lock, sys};
 
 /// Whether fills keep within the limit.
@@ -69,7 +70,10 @@ pub(crate) fn reserve(
         return Err(Error::new(ErrorKind::NoRoom, "reserve room for", folders.fills.path_of(id.as_str()))
             .with_detail(format!("{size} bytes, and the limit is {}{}", limit.max_size, floor.unwrap_or_default())));
     }
-    record()
+    step(Step::ReserveRoomMade);
+    record()?;
+    step(Step::ReserveRecorded);
+    Ok(())
 }
 
 /// Removes what is over the limit, as far as it can be removed; whether the cache is within it then.
@@ -182,6 +186,7 @@ fn remove(folders: &Folders, plan: Plan<Item>, why: Why) -> Result<()> {
     for Candidate { what: Item { name, folder, .. }, class, bytes, blocks, last_used } in plan.victims {
         let folder = folder.of(folders);
         if folder.unlink(&name).context("remove", || folder.path().join(&name))? {
+            step(Step::RoomRemoved);
             freed += blocks;
             info!(?name, ?class, bytes, %why, "removed to make room");
             folders.removals.note(&name.to_string_lossy(), class.into(), why, bytes, last_used);

@@ -68,6 +68,7 @@ pub(crate) fn verify(
         Ok(Some(actual)) => (Wrong { expected, actual, vouched }.to_string(), Verdict::Corrupt),
         Err(error) => (format!("verify: cannot be read: {error}"), Verdict::Corrupt),
     };
+    sys::step(sys::Step::CompareCompared);
     set_aside(folders, reader, &what, now)?;
     Ok(Some(verdict(what)))
 }

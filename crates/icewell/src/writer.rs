@@ -19,7 +19,7 @@ use crate::layout::tag;
 use crate::leftover::{Leftover, Resumable, hash_prefix};
 use crate::mark::Mark;
 use crate::room::{self, Enforcement};
-use crate::sys;
+use crate::sys::{self, Step, step};
 use crate::time::Clock;
 
 /// The mark follows the bytes at this distance, and at least this often where they come slowly: how much a killed
@@ -138,6 +138,7 @@ impl Writer {
         // Somebody may still be reading what was there: it is left to him, never written over.
         if sys::stat(&self.claimed.bytes).context("look at", || self.path())?.size > 0 {
             self.claimed.replace_bytes(&self.folders, &self.id)?;
+            step(Step::StartReplaced);
         }
         self.leftover = None;
         self.stage = Stage::Filling;
@@ -147,9 +148,11 @@ impl Writer {
         for (key, value) in self.required_tags() {
             sys::set_tag(&self.claimed.bytes, key, value.as_bytes()).context("tag", || self.path())?;
         }
+        step(Step::StartTagged);
         self.expect(strongest(&announced.digests))?;
         // Before the metadata: without the mark there is no fill, without those there is.
         self.store_mark()?;
+        step(Step::StartMarked);
         attrs::set_metadata(&self.claimed.bytes, &announced.metadata).context("tag", || self.path())?;
         if let Some(size) = announced.size
             && let Err(error) = self.reserve(size)
@@ -174,6 +177,7 @@ impl Writer {
         // What lies beyond may be garbage; cut off it reads as zeros once the file has grown again, which the holes
         // rely on.
         sys::truncate(&self.claimed.bytes, length).context("resume", || self.path())?;
+        step(Step::ResumeCut);
         // What was vouched for at first holds still: the rest of an image comes without a digest of the whole.
         let vouched: Vec<Digest> = announced.digests.iter().chain(digest).cloned().collect();
         self.expect(strongest(&vouched))?;
@@ -192,6 +196,7 @@ impl Writer {
         };
         self.begun = length;
         self.store_mark()?;
+        step(Step::ResumeMarked);
         if let Some(size) = announced.size
             && let Err(error) = self.reserve(size.max(length))
         {
@@ -246,8 +251,10 @@ impl Writer {
             _ => {}
         }
         self.store_and_hash(bytes, end)?;
+        step(Step::WriteWritten);
         if end - self.marked.0 >= MARK_EVERY || self.marked.1.elapsed() >= MARK_INTERVAL {
             self.store_mark()?;
+            step(Step::WriteMarked);
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, CWD, Gid, Mode, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
 
+use super::failpoints::{Call, call};
 use super::stat::{Kind, Stat, stat, stat_at};
 
 /// An open folder, with the path it was opened by for messages only.
@@ -31,11 +32,13 @@ const DIR_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::
 impl Dir {
     /// Opens the folder at `path`. Symbolic links on the way are followed: the operator may have put them there.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        call(Call::Openat)?;
         Dir::from_fd(fs::openat(CWD, path, DIR_FLAGS, Mode::empty())?, path.to_owned())
     }
 
     /// Opens the folder `name` in this one; a symbolic link is refused.
     pub(crate) fn open_dir(&self, name: &str) -> io::Result<Self> {
+        call(Call::Openat)?;
         let fd = fs::openat(&self.fd, name, DIR_FLAGS | OFlags::NOFOLLOW, Mode::empty())?;
         Dir::from_fd(fd, self.path.join(name))
     }
@@ -46,12 +49,12 @@ impl Dir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => return other,
         }
-        match fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o700)) {
+        match call(Call::Mkdirat).and_then(|()| fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o700))) {
             Ok(()) => {
                 let made = self.open_dir(name)?;
                 self.hand_down(&made.fd, self.heir.mode & 0o7777)?;
                 // A crash may not bring back a cached image whose folder of claims is gone.
-                fs::fsync(&self.fd)?;
+                self.sync()?;
                 self.open_dir(name)
             }
             Err(Errno::EXIST) => self.open_dir(name),
@@ -61,6 +64,7 @@ impl Dir {
 
     /// A new open file description of the same folder, for a lock of its own.
     pub(crate) fn reopen(&self) -> io::Result<OwnedFd> {
+        call(Call::Openat)?;
         Ok(fs::openat(&self.fd, c".", DIR_FLAGS, Mode::empty())?)
     }
 
@@ -98,8 +102,9 @@ impl Dir {
     /// file is opened without it, and a read may then move the access time.
     pub(crate) fn open_file(&self, name: &str) -> io::Result<Option<(OwnedFd, Stat)>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let opened = match fs::openat(&self.fd, name, flags | OFlags::NOATIME, Mode::empty()) {
-            Err(Errno::PERM) => fs::openat(&self.fd, name, flags, Mode::empty()),
+        let open = |flags| call(Call::Openat).and_then(|()| fs::openat(&self.fd, name, flags, Mode::empty()));
+        let opened = match open(flags | OFlags::NOATIME) {
+            Err(Errno::PERM) => open(flags),
             other => other,
         };
         match opened {
@@ -117,7 +122,7 @@ impl Dir {
     pub(crate) fn open_or_create_file(&self, name: &str) -> io::Result<OwnedFd> {
         loop {
             let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            match fs::openat(&self.fd, name, flags, Mode::empty()) {
+            match call(Call::Openat).and_then(|()| fs::openat(&self.fd, name, flags, Mode::empty())) {
                 Err(Errno::NOENT) => {}
                 other => return Ok(other?),
             }
@@ -131,6 +136,7 @@ impl Dir {
     /// Makes the new file `name` with this folder's owner and mode; fails with `AlreadyExists` if the name is taken.
     pub(crate) fn create_file(&self, name: &str) -> io::Result<OwnedFd> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        call(Call::Openat)?;
         let fd = fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o600))?;
         if let Err(error) = self.hand_down(&fd, self.heir.mode & 0o666) {
             self.unlink(OsStr::new(name)).ok();
@@ -142,14 +148,16 @@ impl Dir {
     /// Gives what was just made here this folder's owner and `mode`: a Glance beside us must be able to use it.
     fn hand_down(&self, fd: &OwnedFd, mode: u32) -> io::Result<()> {
         if rustix::process::geteuid().is_root() && (self.heir.uid, self.heir.gid) != (0, 0) {
+            call(Call::Fchown)?;
             fs::fchown(fd, Some(Uid::from_raw(self.heir.uid)), Some(Gid::from_raw(self.heir.gid)))?;
         }
+        call(Call::Fchmod)?;
         Ok(fs::fchmod(fd, Mode::from_raw_mode(mode))?)
     }
 
     /// Removes the file `name`; whether it was there.
     pub(crate) fn unlink(&self, name: &OsStr) -> io::Result<bool> {
-        match fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+        match call(Call::Unlinkat).and_then(|()| fs::unlinkat(&self.fd, name, AtFlags::empty())) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(error.into()),
@@ -158,15 +166,20 @@ impl Dir {
 
     /// Moves `name` to the same name in `to`, over whatever is there.
     pub(crate) fn rename(&self, name: &str, to: &Dir) -> io::Result<()> {
+        call(Call::Renameat)?;
         Ok(fs::renameat(&self.fd, name, &to.fd, name)?)
     }
 
     /// Moves `name` to the same name in `to`; fails with `AlreadyExists`, changing nothing, if the name is taken.
     pub(crate) fn rename_no_replace(&self, name: &str, to: &Dir) -> io::Result<()> {
-        match fs::renameat_with(&self.fd, name, &to.fd, name, RenameFlags::NOREPLACE) {
+        let renamed = call(Call::Renameat2)
+            .and_then(|()| fs::renameat_with(&self.fd, name, &to.fd, name, RenameFlags::NOREPLACE));
+        match renamed {
             // A file system without the flag (`rename(2)`): a hard link never replaces either.
             Err(Errno::INVAL | Errno::NOSYS) => {
+                call(Call::Linkat)?;
                 fs::linkat(&self.fd, name, &to.fd, name, AtFlags::empty())?;
+                call(Call::Unlinkat)?;
                 Ok(fs::unlinkat(&self.fd, name, AtFlags::empty())?)
             }
             other => Ok(other?),
@@ -175,6 +188,7 @@ impl Dir {
 
     /// Makes what was renamed, made or removed in this folder durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
+        call(Call::Fsync)?;
         Ok(fs::fsync(&self.fd)?)
     }
 }
@@ -199,7 +213,7 @@ fn create_with_parents(path: &Path, mode: Mode, made: &mut Vec<PathBuf>) -> io::
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         create_with_parents(parent, Mode::from_raw_mode(0o755), made)?;
     }
-    match fs::mkdirat(CWD, path, mode) {
+    match call(Call::Mkdirat).and_then(|()| fs::mkdirat(CWD, path, mode)) {
         Ok(()) => made.push(path.to_owned()),
         Err(Errno::EXIST) if path.is_dir() => {}
         Err(error) => return Err(error.into()),
@@ -210,6 +224,6 @@ fn create_with_parents(path: &Path, mode: Mode, made: &mut Vec<PathBuf>) -> io::
 /// Removes the folders that [`create_dir_all`] made, where they are empty.
 pub(crate) fn remove_made(made: &[PathBuf]) {
     for path in made.iter().rev() {
-        fs::unlinkat(CWD, path, AtFlags::REMOVEDIR).ok();
+        call(Call::Unlinkat).and_then(|()| fs::unlinkat(CWD, path, AtFlags::REMOVEDIR)).ok();
     }
 }

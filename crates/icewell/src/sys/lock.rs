@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use super::failpoints::{Call, call};
 use super::{Dir, raw};
 
 /// A lock on a folder, given back on drop or when the process ends.
@@ -34,13 +35,14 @@ pub(crate) fn hold(dir: &Dir) -> io::Result<Held> {
 pub(crate) fn hold_file<Fd: AsFd, T>(fd: Fd, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     hold_fd(&fd)?;
     let result = work();
+    // No failpoint here: what is held can always be given back.
     flock(&fd, FlockOperation::Unlock)?;
     result
 }
 
 fn hold_fd<Fd: AsFd>(fd: Fd) -> io::Result<()> {
     loop {
-        match flock(&fd, FlockOperation::LockExclusive) {
+        match call(Call::Flock).and_then(|()| flock(&fd, FlockOperation::LockExclusive)) {
             Err(Errno::INTR) => {}
             other => return Ok(other?),
         }
@@ -49,6 +51,7 @@ fn hold_fd<Fd: AsFd>(fd: Fd) -> io::Result<()> {
 
 /// Takes the lock of a fill's bytes if it is free; whether it was.
 pub(crate) fn try_lock_fill<Fd: AsFd>(fd: Fd) -> io::Result<bool> {
+    call(Call::FillLock)?;
     raw::lock_fill(fd.as_fd())
 }
 

@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "here is where the operating system is called")]
 
 mod dir;
+pub(crate) mod failpoints;
 mod file;
 mod lock;
 mod names;
@@ -15,9 +16,11 @@ mod stat;
 mod tags;
 
 pub(crate) use dir::{Dir, create_dir_all, remove_made};
+pub(crate) use failpoints::{Step, step};
 pub(crate) use file::{
-    Access, SetTime, clone_range, copy_range, next_data, open_outside, read_gently, read_nothing_ahead,
-    reopen_for_reading, set_times, stat_named, sync, sync_data, sync_file_system, truncate, write_at,
+    Access, SetTime, clone_range, copy_range, next_data, open_outside, read, read_at, read_exact_at, read_gently,
+    read_nothing_ahead, reopen_for_reading, set_times, stat_named, sync, sync_data, sync_file_system, truncate,
+    write_at,
 };
 pub(crate) use lock::{Held, hold, hold_file, try_lock_fill, unlock_fill};
 pub(crate) use names::names;

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::RawDir;
 
 use super::Dir;
+use super::failpoints::{Call, call};
 
 /// Room for some hundred names at a time.
 const BUFFER: usize = 32 << 10;
@@ -42,6 +43,7 @@ pub(crate) fn names(dir: &Dir) -> io::Result<Names> {
     let mut buffer = [MaybeUninit::uninit(); BUFFER];
     let mut entries = RawDir::new(fd, &mut buffer);
     let mut names = Names { text: Vec::new(), found: Vec::new() };
+    call(Call::Getdents)?;
     while let Some(entry) = entries.next() {
         let entry = entry?;
         let name = entry.file_name().to_bytes();

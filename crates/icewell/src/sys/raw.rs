@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::path::Arg;
 
+use super::failpoints::{Call, call};
+
 fn whole_file(kind: libc::c_int) -> libc::flock {
     libc::flock {
         l_type: kind as libc::c_short,
@@ -42,6 +44,7 @@ pub(super) fn unlock_fill(fd: BorrowedFd<'_>) {
 /// Whether somebody holds the write lock of this file. Asks without taking it, so that no filler is ever turned away
 /// because somebody was looking.
 pub(crate) fn fill_is_locked<Fd: AsFd>(fd: Fd) -> io::Result<bool> {
+    call(Call::FillLocked)?;
     let mut lock = whole_file(libc::F_RDLCK);
     // SAFETY: `fd` is open for the length of the call, and `lock` is a whole `struct flock` that the kernel may write.
     let result = unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
@@ -54,6 +57,9 @@ pub(crate) fn fill_is_locked<Fd: AsFd>(fd: Fd) -> io::Result<bool> {
 /// A read lease is granted exactly when nobody has the file open for writing (`fcntl(2)`, `F_SETLEASE`). `fd` must be
 /// open for reading only.
 pub(crate) fn being_written<Fd: AsFd>(fd: Fd) -> Option<bool> {
+    if let Err(error) = call(Call::Lease) {
+        return (error == rustix::io::Errno::AGAIN).then_some(true);
+    }
     let fd = fd.as_fd().as_raw_fd();
     // A writer that comes while the lease is ours makes the kernel send us a signal, by default the deadly SIGIO.
     // SIGURG is ignored by default.
@@ -73,7 +79,9 @@ pub(crate) fn being_written<Fd: AsFd>(fd: Fd) -> Option<bool> {
 /// Has the system begin to write these bytes to the disk, and does not wait for it (`sync_file_range(2)`). A hint: where it
 /// cannot be followed, a sync writes them later.
 pub(crate) fn begin_to_store<Fd: AsFd>(fd: Fd, offset: u64, length: u64) {
-    let (Ok(offset), Ok(length)) = (offset.try_into(), length.try_into()) else { return };
+    let (Ok(offset), Ok(length), Ok(())) = (offset.try_into(), length.try_into(), call(Call::SyncFileRange)) else {
+        return;
+    };
     // SAFETY: plain integers go in, none of our memory is touched; `fd` is open for the length of the call.
     unsafe { libc::sync_file_range(fd.as_fd().as_raw_fd(), offset, length, libc::SYNC_FILE_RANGE_WRITE) };
 }
@@ -99,6 +107,9 @@ static NO_GETXATTRAT: AtomicBool = AtomicBool::new(false);
 pub(super) fn getxattrat(dir: BorrowedFd<'_>, name: &OsStr, key: &str, value: &mut [u8]) -> Option<io::Result<usize>> {
     if NO_GETXATTRAT.load(Ordering::Relaxed) {
         return None;
+    }
+    if let Err(error) = call(Call::Getxattrat) {
+        return Some(Err(error.into()));
     }
     // Both with their NUL on the stack: a pass over many images comes here for each.
     let called = name.into_with_c_str(|name| key.into_with_c_str(|key| Ok(call_getxattrat(dir, name, key, value))));
@@ -130,4 +141,11 @@ fn call_getxattrat(dir: BorrowedFd<'_>, name: &CStr, key: &CStr, value: &mut [u8
         return None;
     }
     Some(Err(error))
+}
+
+/// Sends this thread a signal. For failpoints, which no release build has.
+#[cfg(debug_assertions)]
+pub(super) fn raise(signal: libc::c_int) {
+    // SAFETY: a plain integer goes in; what the signal does is what the caller wants.
+    unsafe { libc::raise(signal) };
 }

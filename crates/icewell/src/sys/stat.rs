@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::{self, AtFlags, FileType, StatxFlags, StatxTimestamp};
 use rustix::io::Errno;
 
+use super::failpoints;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     File,
@@ -47,6 +49,7 @@ pub(super) fn stat_at<Fd: AsFd>(dir: Fd, name: &OsStr) -> Result<Stat, Errno> {
 }
 
 fn call<Fd: AsFd>(dir: Fd, name: &OsStr, flags: AtFlags) -> Result<Stat, Errno> {
+    failpoints::call(failpoints::Call::Statx)?;
     let stat = fs::statx(dir, name, flags, StatxFlags::BASIC_STATS)?;
     Ok(Stat {
         kind: match FileType::from_raw_mode(stat.stx_mode.into()) {
@@ -88,6 +91,7 @@ pub(crate) struct Volume {
 
 /// The file system that holds an open file.
 pub(crate) fn volume<Fd: AsFd>(fd: Fd) -> io::Result<Volume> {
+    failpoints::call(failpoints::Call::Fstatfs)?;
     let room = fs::fstatvfs(&fd)?;
     // Magic numbers from `statfs(2)`.
     let file_system = match fs::fstatfs(&fd)?.f_type as u64 & 0xffff_ffff {

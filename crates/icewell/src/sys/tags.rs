@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use rustix::fs::{self, XattrFlags};
 use rustix::io::Errno;
 
+use super::failpoints::{Call, call};
 use super::{Dir, raw};
 
 /// The longest value that is read: `user.*` values of ext4 fit a 4 KiB block, and no tag of ours is longer elsewhere.
@@ -42,7 +43,7 @@ pub(crate) fn read_tag_at<T>(
 }
 
 fn tag_into<'v, Fd: AsFd>(fd: Fd, key: &str, value: &'v mut [u8]) -> io::Result<Option<&'v [u8]>> {
-    match fs::fgetxattr(fd, key, &mut *value) {
+    match call(Call::Fgetxattr).and_then(|()| fs::fgetxattr(fd, key, &mut *value)) {
         Ok(length) => Ok(Some(&value[..length])),
         Err(Errno::NODATA) => Ok(None),
         Err(error) => Err(error.into()),
@@ -66,12 +67,13 @@ fn tag_at_into<'v>(dir: &Dir, name: &OsStr, key: &str, value: &'v mut [u8]) -> i
 
 /// Sets a tag, over the value it may have.
 pub(crate) fn set_tag<Fd: AsFd>(fd: Fd, key: &str, value: &[u8]) -> io::Result<()> {
+    call(Call::Fsetxattr)?;
     Ok(fs::fsetxattr(fd, key, value, XattrFlags::empty())?)
 }
 
 /// Removes a tag if it is there.
 pub(crate) fn remove_tag<Fd: AsFd>(fd: Fd, key: &str) -> io::Result<()> {
-    match fs::fremovexattr(fd, key) {
+    match call(Call::Fremovexattr).and_then(|()| fs::fremovexattr(fd, key)) {
         Err(Errno::NODATA) | Ok(()) => Ok(()),
         Err(error) => Err(error.into()),
     }

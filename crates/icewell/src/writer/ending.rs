@@ -10,6 +10,7 @@ use crate::digest::{Digest, Hasher};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layout::tag;
 use crate::publish::{self, Commit};
+use crate::sys::{Step, step};
 use crate::{lock, queue, sys};
 
 impl Writer {
@@ -45,6 +46,7 @@ impl Writer {
             Some(_) => tag::DIGEST,
             None => tag::COMPUTED_DIGEST,
         };
+        step(Step::VerifyCompared);
         // On a full file system there may be no block left for the tags.
         self.relieved(|| self.tag_image(key, &computed).context("tag", || self.path()))
     }
@@ -57,6 +59,7 @@ impl Writer {
         let bytes = &self.claimed.bytes;
         sys::truncate(bytes, self.mark.written)?;
         sys::remove_tag(bytes, tag::FILL)?;
+        step(Step::TagUnmarked);
         for key in [tag::DIGEST, tag::COMPUTED_DIGEST, tag::ERROR, tag::CLAIM] {
             sys::remove_tag(bytes, key)?;
         }
@@ -69,7 +72,9 @@ impl Writer {
                 sys::set_tag(bytes, key, value.as_bytes())?;
             }
         }
-        attrs::set_if_it_fits(bytes, digest_key, &digest.to_string())
+        attrs::set_if_it_fits(bytes, digest_key, &digest.to_string())?;
+        step(Step::TagTagged);
+        Ok(())
     }
 
     /// Makes the fill the cached image: verified, durable, with 0 hits, off the queue.
@@ -97,9 +102,11 @@ impl Writer {
         let committed = publish::commit(&self.folders, &self.id, &self.claimed.bytes, now)?;
         // The image is there. What follows tidies up; the next claim, clean or fetch would do it as well.
         let tidied = self.claimed.fulfil(&self.folders, &self.id, self.clock.now());
+        step(Step::CommitUnsigned);
         if let Err(error) = tidied.and_then(|()| queue::remove(&self.folders, &self.id).map(drop)) {
             warn!(image_id = %self.id, %error, "the image is committed, but not all of its claim is gone");
         }
+        step(Step::CommitUnqueued);
         debug!(image_id = %self.id, size = self.mark.written, ?committed, "committed");
         Ok(committed)
     }
@@ -116,10 +123,12 @@ impl Writer {
         // The reservation goes; only what was written is kept for a look.
         sys::truncate(&self.claimed.bytes, self.mark.written).ok();
         sys::remove_tag(&self.claimed.bytes, tag::FILL).ok();
+        step(Step::FailCut);
         self.claimed
             .check_named(&self.folders, &self.id)
             .and_then(|()| publish::invalidate(&self.folders, &self.folders.fills, &self.id, why, self.clock.now()))
             .unwrap_or_else(gone);
+        step(Step::FailAside);
         self.claimed.withdraw(&self.folders, &self.id).unwrap_or_else(gone);
     }
 
@@ -133,11 +142,13 @@ impl Writer {
         let kept = sys::truncate(&self.claimed.bytes, self.mark.written)
             .and_then(|()| sys::sync_data(&self.claimed.bytes))
             .context("keep", || self.path());
+        step(Step::SuspendSynced);
         if kept.is_ok() {
             self.mark.synced = self.mark.written;
         }
         self.mark.reserved = self.mark.written;
         let marked = self.store_mark();
+        step(Step::SuspendMarked);
         self.claimed.withdraw(&self.folders, &self.id)?;
         kept.and(marked)
     }
@@ -154,6 +165,7 @@ impl Writer {
             sys::remove_tag(&self.claimed.bytes, tag::CLAIM).context("tag", || self.path())?;
         } else if self.claimed.check_named(&self.folders, &self.id).is_ok() {
             self.folders.fills.unlink(self.id.as_str().as_ref()).context("remove", || self.path())?;
+            step(Step::ReleaseRemoved);
         }
         self.claimed.withdraw(&self.folders, &self.id)
     }
