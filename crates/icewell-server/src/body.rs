@@ -9,6 +9,7 @@ mod past_the_cache;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -204,8 +205,8 @@ impl Readable for Growing {
 }
 
 /// The next bytes, up to a piece or a chunk: right from the page cache where the file can be mapped. What is not in memory
-/// is waited for where that holds up nobody.
-async fn read_chunk(image: &Arc<impl Readable>, how: How, start: u64, end: u64) -> io::Result<Bytes> {
+/// is waited for where that holds up nobody, and noted in `cold`.
+async fn read_chunk(image: &Arc<impl Readable>, how: How, start: u64, end: u64, cold: &mut bool) -> io::Result<Bytes> {
     if let Some(bytes) = image.small() {
         let bound = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
         return Ok(bytes.slice(bound(start)..bound(end)));
@@ -223,6 +224,7 @@ async fn read_chunk(image: &Arc<impl Readable>, how: How, start: u64, end: u64) 
     // Whole large pages, where it is not all that is left.
     let end = if most - start > PIECE { (start / PIECE + 1) * PIECE } else { most };
     if !pages.are_resident(start..end) {
+        *cold = true;
         let pages = pages.clone();
         blocking(move || pages.bring_in(start..end)).await?;
     }
@@ -271,6 +273,8 @@ pub(crate) struct Follower {
     patient: bool,
     /// How often its own answer broke off in a row.
     breaks: u32,
+    /// What it was given out of the file, and nobody has looked at again since.
+    given: Option<Range<u64>>,
 }
 
 impl Follower {
@@ -291,6 +295,7 @@ impl Follower {
             ahead: None,
             patient: false,
             breaks: 0,
+            given: None,
         })
     }
 
@@ -325,10 +330,11 @@ impl Follower {
             }
             let ready = end.unwrap_or(u64::MAX).min(visible);
             if start < ready {
-                return read_chunk(&self.image, how, start, ready).await.map(Some);
+                return self.read_file(how, start..ready, end).await.map(Some);
             }
             match ended {
                 Some(End::NotKept(rest)) => {
+                    self.nothing_is_lost().await?;
                     let body = match rest.and_then(|rest| rest.take(start)) {
                         Some(body) => Some(body),
                         None => self.ask_origin(start, end).await,
@@ -346,6 +352,7 @@ impl Follower {
                         Ok(()) = self.progress.changed() => continue,
                     };
                     if permit.is_some() {
+                        self.nothing_is_lost().await?;
                         self.direct = self.ask_origin(start, end).await.map(|body| (start, body));
                         if self.direct.is_none() && self.daemon.origin.glance().is_none() {
                             self.image.ahead.close();
@@ -361,6 +368,32 @@ impl Follower {
                 }
             }
         }
+    }
+
+    /// Bytes of the file, which may not be durable yet. The last of all come by themselves, and only where the file system has
+    /// lost nothing of what was given out before.
+    async fn read_file(&mut self, how: How, ready: Range<u64>, end: Option<u64>) -> io::Result<Bytes> {
+        let Range { start, end: ready } = ready;
+        let before = self.given.as_ref().map_or(start, |given| given.start.min(start));
+        if self.image.holes.is_none() || end.is_none_or(|end| ready < end) {
+            self.given = Some(before..ready);
+            return read_chunk(&self.image, how, start, ready, &mut false).await;
+        }
+        if ready - start > CHUNK {
+            self.given = Some(before..ready - CHUNK);
+            return read_chunk(&self.image, how, start, ready - CHUNK, &mut false).await;
+        }
+        let chunk = read_copy(&self.image, start, ready).await?;
+        self.given = Some(before..start + chunk.len() as u64);
+        self.nothing_is_lost().await?;
+        Ok(chunk)
+    }
+
+    /// Makes sure that all that was given out is what had been written. What was given out has left by now.
+    async fn nothing_is_lost(&mut self) -> io::Result<()> {
+        let Some(given) = self.given.take() else { return Ok(()) };
+        let image = self.image.clone();
+        blocking(move || image.still_has(given)).await
     }
 
     /// The origin's own bytes from `start` on, if it surely still has the same image.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::daemon::Daemon;
 use crate::error::Error;
-use crate::fill::{End, Progress};
+use crate::fill::{End, Fill, Progress};
 use crate::filler;
 use crate::key::Key;
 use crate::keystone::{Credentials, Session};
@@ -132,7 +132,7 @@ impl Fetcher {
                 Progress::Filling { image, written } => progress(written, image.head.size),
                 Progress::Whole { size, .. } => {
                     progress(size, Some(size));
-                    return self.committed(key, size).await;
+                    return self.committed(&fill, size).await;
                 }
                 Progress::Ended(End::Cached(_)) => return Ok(Fetched::AlreadyCached),
                 Progress::Ended(End::Uncached { why: "not-active", .. }) => {
@@ -154,13 +154,15 @@ impl Fetcher {
     }
 
     /// The fill leaves the list when its commit is done, well or not.
-    async fn committed(&self, key: &Key, bytes: u64) -> Result<Fetched, Error> {
-        while self.daemon.fills.get(&key.id).is_some() {
+    async fn committed(&self, fill: &Fill, bytes: u64) -> Result<Fetched, Error> {
+        let id = &fill.key.id;
+        while self.daemon.fills.get(id).is_some() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        if self.daemon.cache.is_cached(&key.id)? {
+        // Who prunes may have removed it already.
+        if fill.is_stored() || self.daemon.cache.is_cached(id)? {
             return Ok(Fetched::Stored { bytes });
         }
-        Err(Error::new(format!("cannot fetch {:?}: it could not be committed", key.id)))
+        Err(Error::new(format!("cannot fetch {id:?}: it could not be committed")))
     }
 }

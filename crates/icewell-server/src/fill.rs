@@ -5,14 +5,16 @@
 
 use std::fmt;
 use std::fs::File;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{HeaderMap, StatusCode};
-use icewell::{ImageId, Reader};
+use icewell::{Holes, ImageId, Reader};
 use tokio::sync::{Semaphore, watch};
 use tracing::warn;
 
@@ -54,6 +56,8 @@ pub(crate) struct Growing {
     pub(crate) file: Arc<File>,
     /// Its pages, of those that are there and those to come; none where nobody knows how many there will be.
     pub(crate) pages: Option<Arc<Pages>>,
+    /// What its writer leaves out; nothing is known of that of another process.
+    pub(crate) holes: Option<Arc<Holes>>,
     /// Whether this fill replaces an image whose origin had changed.
     pub(crate) refetched: bool,
     /// Whether another process fills it, and this one only follows.
@@ -148,6 +152,8 @@ pub(crate) struct Fill {
     pub(crate) begun: Instant,
     /// Followers that are no clients, and stay to its end.
     no_clients: AtomicUsize,
+    /// Whether its image was committed, whatever has become of that since.
+    stored: AtomicBool,
     pace: Mutex<Pace>,
 }
 
@@ -155,7 +161,22 @@ impl Growing {
     pub(crate) fn new(head: ImageHead, file: Arc<File>) -> Self {
         let pages = head.size.and_then(|size| Pages::map(&file, size)).map(Arc::new);
         let ahead = Arc::new(Semaphore::new(ASKS_AHEAD));
-        Growing { head, file, pages, refetched: false, theirs: false, ahead }
+        Growing { head, file, pages, holes: None, refetched: false, theirs: false, ahead }
+    }
+
+    /// Makes sure that the file system has lost nothing of this part of what was written. What is lost stays so: whoever has
+    /// read the part before this look at it has read it as it was written. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// It has, or nobody knows.
+    pub(crate) fn still_has(&self, part: Range<u64>) -> io::Result<()> {
+        match &self.holes {
+            Some(holes) if holes.bytes_are_lost(&self.file, part)? => {
+                Err(io::Error::other("the file system has lost bytes of the image"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -169,6 +190,7 @@ impl Fill {
             since: SystemTime::now(),
             begun: Instant::now(),
             no_clients: AtomicUsize::new(0),
+            stored: AtomicBool::new(false),
             pace: Mutex::new(Pace::new(Instant::now())),
         })
     }
@@ -236,6 +258,15 @@ impl Fill {
         if let Some(reader) = self.hits.hit() {
             blocking(move || count(&reader, 1)).await;
         }
+    }
+
+    /// The image was committed.
+    pub(crate) fn set_stored(&self) {
+        self.stored.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_stored(&self) -> bool {
+        self.stored.load(Ordering::Acquire)
     }
 
     /// The image has its name: counts the hits that waited. May block.

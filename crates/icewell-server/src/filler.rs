@@ -377,7 +377,7 @@ impl Filler {
         });
         match started.await {
             (writer, Ok(Some(file))) => {
-                let image = Arc::new(Growing { refetched, ..Growing::new(head, file) });
+                let image = Arc::new(Growing { refetched, holes: Some(writer.holes()), ..Growing::new(head, file) });
                 let written = writer.written();
                 if resumed.is_some() {
                     self.daemon.counters.resumed.inc();

@@ -60,6 +60,7 @@ pub use digest::{Algorithm, Digest, InvalidDigest};
 pub use entry::{Filler, Image, Incomplete, Invalid, Stamp, Summary};
 pub use error::{Error, ErrorKind, Result};
 pub use examine::{Finding, Severity, examine};
+pub use holes::Holes;
 pub use image_id::{ImageId, InvalidImageId, MAX_LEN};
 pub use leftover::Resumable;
 pub use limit::{Count, DEFAULT_MAX_SIZE, DEFAULT_MIN_FREE, InvalidMinFree, Limit, MinFree};

@@ -12,6 +12,7 @@ use crate::attrs::{self, Identity, Tagged};
 use crate::entry;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::folders::Folders;
+use crate::holes::Holes;
 use crate::image_id::ImageId;
 use crate::layout::tag;
 use crate::lock;
@@ -31,11 +32,19 @@ pub enum Commit {
 /// Bytes and tags reach the disk before the name does, and the name before this returns: after a crash at any instant
 /// there is the fill or the image, whole. What stands under the name is never replaced if it is a cached image. What
 /// is none (another image that somebody moved there, or our own claim that a Glance committed) goes to `invalid/`.
-pub(crate) fn commit(folders: &Folders, id: &ImageId, fill: &File, now: SystemTime) -> Result<Commit> {
+pub(crate) fn commit(folders: &Folders, id: &ImageId, fill: &File, holes: &Holes, now: SystemTime) -> Result<Commit> {
     let name = id.as_str();
     let path = || folders.root.path_of(name);
+    let fill_path = || folders.fills.path_of(name);
     step(Step::CommitUnsynced);
-    sys::sync(fill).context("make durable", || folders.fills.path_of(name))?;
+    sys::sync(fill).context("make durable", fill_path)?;
+    // A file system that lost bytes says so at the sync, unless somebody else asked it before (`fsync(2)`, ERRORS).
+    let size = sys::stat(fill).context("look at", fill_path)?.size;
+    if holes.bytes_are_lost(fill, 0..size).context("look for holes in", fill_path)? {
+        return Err(
+            Error::new(ErrorKind::Io, "commit", fill_path()).with_detail("the file system has lost bytes of it")
+        );
+    }
     step(Step::CommitSynced);
     // Between two folders a file could be missed by whoever counts them.
     let held = lock::space(folders)?;

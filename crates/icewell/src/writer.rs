@@ -13,7 +13,7 @@ use crate::claim::{self, Claimed};
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::folders::Folders;
-use crate::holes::data_runs;
+use crate::holes::{Holes, data_runs};
 use crate::image_id::ImageId;
 use crate::layout::tag;
 use crate::leftover::{Leftover, Resumable, hash_prefix};
@@ -70,6 +70,7 @@ pub struct Writer {
     marked: (u64, Instant),
     /// Bytes before this are on their way to the disk.
     begun: u64,
+    holes: Arc<Holes>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +112,7 @@ impl Writer {
             mark: Mark::default(),
             marked: (0, Instant::now()),
             begun: 0,
+            holes: Arc::default(),
         })
     }
 
@@ -195,6 +197,7 @@ impl Writer {
             boot: sys::boot_id(),
         };
         self.begun = length;
+        self.holes.unknown_before(length);
         self.store_mark()?;
         step(Step::ResumeMarked);
         if let Some(size) = announced.size
@@ -295,17 +298,28 @@ impl Writer {
     fn write_data(&mut self, bytes: &[u8]) -> Result<()> {
         let runs = data_runs(bytes, self.mark.written);
         let ends_in_zeros = runs.last().is_none_or(|(_, end)| *end < bytes.len());
+        let mut last = 0;
         for (start, end) in runs {
             let run = &bytes[start..end];
             let offset = self.mark.written + start as u64;
+            self.leave_out(last, start);
+            last = end;
             self.relieved(|| sys::write_at(&self.claimed.bytes, run, offset).context("write", || self.path()))?;
         }
         if ends_in_zeros {
+            self.leave_out(last, bytes.len());
             // Who reads the growing file must not come upon its end before he has read what is written.
             let end = self.mark.written + bytes.len() as u64;
             self.relieved(|| sys::truncate(&self.claimed.bytes, end).context("write", || self.path()))?;
         }
         Ok(())
+    }
+
+    /// Of the bytes that come next, these are a hole.
+    fn leave_out(&self, start: usize, end: usize) {
+        if start < end {
+            self.holes.leave(self.mark.written + start as u64..self.mark.written + end as u64);
+        }
     }
 
     /// Does a step; on a full file system makes room and does it again.
@@ -364,6 +378,11 @@ impl Writer {
         let file = Arc::new(reopened.context("open", || self.path())?.ok_or_else(gone)?);
         self.folders.open_files.note(&file);
         Ok(file)
+    }
+
+    /// The holes that this fill leaves in that file: for who reads it and wants to know that nothing was lost meanwhile.
+    pub fn holes(&self) -> Arc<Holes> {
+        self.holes.clone()
     }
 
     fn path(&self) -> std::path::PathBuf {

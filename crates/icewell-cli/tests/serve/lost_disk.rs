@@ -63,6 +63,33 @@ fn read_only_in_the_middle_of_a_fill() {
     assert!(!daemon.is_cached("b") && !daemon.is_cached("c"));
 }
 
+/// A file system that loses what it has not stored yet leaves a hole: made here by hand, where the fill waits.
+#[test]
+fn what_was_lost_of_a_growing_file_never_ends_as_complete() {
+    let temp = tempfile::tempdir().unwrap();
+    let image = Image::new(3, 20_000_000);
+    let gate = Gate::at(6_000_000);
+    let (told, gated) = (image.clone(), gate.clone());
+    let origin = Origin::new(move |request| told.answer(request).gated(&gated));
+    let dir = temp.path().join("cache");
+    let daemon = Daemon::start(&dir, &origin.url(), &[]);
+    let mut early = Ask::get("/a").begin(daemon.address);
+    early.read_to(5_000_000);
+    let fill = fs::File::options().write(true).open(dir.join("incomplete/.icewell/a")).unwrap();
+    let flags = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
+    rustix::fs::fallocate(&fill, flags, 1 << 20, 1 << 20).unwrap();
+    let late = Ask::get("/a").begin(daemon.address);
+    let beginning = Ask::get("/a").with("Range", "bytes=0-999999").of(daemon.address);
+    gate.open();
+    let late = late.finish();
+    assert!(!late.whole, "a complete answer, though bytes of it were lost");
+    beginning.is_part(&image.bytes[..1_000_000]);
+    early.finish();
+    daemon.idle();
+    assert!(!daemon.is_cached("a"));
+    daemon.get("/a").is(&image.bytes);
+}
+
 #[test]
 fn permissions_that_vanish_and_come_back() {
     if !rustix::process::geteuid().is_root() {

@@ -2,10 +2,12 @@
 //! image; else the response breaks off.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use rustix::fs::{Advice, fadvise};
 
 use super::past_the_cache::{Part, ask_for_part, next_piece};
 use super::{How, read_chunk};
@@ -13,6 +15,9 @@ use crate::daemon::Daemon;
 use crate::open_images::OpenImage;
 use crate::origin::AnswerBody;
 use crate::rot;
+
+/// So much is read ahead of what is sent.
+const AHEAD: u64 = 8 << 20;
 
 /// A cached image, and what it takes to get the rest of it elsewhere.
 pub(crate) struct Cached {
@@ -22,11 +27,15 @@ pub(crate) struct Cached {
     image: Arc<OpenImage>,
     /// The origin's own answer, and where it has come to.
     direct: Option<(u64, AnswerBody)>,
+    /// Whether some of it had to be waited for: it is not in memory.
+    cold: bool,
+    /// The disk was asked for the bytes before this.
+    asked: u64,
 }
 
 impl Cached {
     pub(crate) fn new(daemon: Arc<Daemon>, caller: HeaderMap, image: Arc<OpenImage>) -> Self {
-        Cached { daemon, caller, image, direct: None }
+        Cached { daemon, caller, image, direct: None, cold: false, asked: 0 }
     }
 
     /// The next bytes from `start` on, at most up to `end`, which is where the image ends if nobody says.
@@ -41,7 +50,8 @@ impl Cached {
         if self.image.is_corrupt() {
             return Err(io::Error::other("the image was found to be corrupt"));
         }
-        match read_chunk(&self.image, how, start, end).await {
+        self.read_ahead(start, end);
+        match read_chunk(&self.image, how, start, end, &mut self.cold).await {
             Ok(chunk) => Ok(Some(chunk)),
             Err(error) => {
                 rot::cannot_be_read(&self.daemon, &self.image, start, &error).await;
@@ -50,6 +60,23 @@ impl Cached {
                 next_piece(at, body, Some(end)).await
             }
         }
+    }
+
+    /// Has the disk read on while what is there already is sent. Only for who has met bytes that were not there: asking for
+    /// others costs as much as sending them.
+    fn read_ahead(&mut self, start: u64, end: u64) {
+        let to = end.min(start.saturating_add(AHEAD));
+        if !self.cold || self.asked >= to {
+            return;
+        }
+        let from = self.asked.max(start);
+        self.asked = to;
+        let image = self.image.clone();
+        tokio::task::spawn_blocking(move || {
+            let length = NonZeroU64::new(to - from);
+            // Advice; that it is not taken is no error.
+            fadvise(image.reader().file(), from, length, Advice::WillNeed).ok();
+        });
     }
 
     async fn ask_origin(&mut self, start: u64, end: u64) -> Option<AnswerBody> {

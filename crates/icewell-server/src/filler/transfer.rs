@@ -159,6 +159,7 @@ impl Filler {
         let (cache, fill) = (self.daemon.cache.clone(), self.fill.clone());
         let committed = blocking(move || {
             let committed = writer.commit()?;
+            fill.set_stored();
             if committed == Commit::Stored {
                 match cache.read(&fill.key.id) {
                     Ok(reader) => fill.committed(reader),
@@ -173,7 +174,8 @@ impl Filler {
             Ok(()) => info!(image_id = %self.fill.key.id, size, "cached"),
             Err(error) => {
                 warn!(image_id = %self.fill.key.id, error = chain(&error), "the image cannot be committed");
-                return may_have_lost_bytes(&error).then_some(End::NotKept(None));
+                let lost = may_have_lost_bytes(&error) || error.kind() == ErrorKind::StorageFull;
+                return lost.then_some(End::NotKept(None));
             }
         }
         None
@@ -181,7 +183,8 @@ impl Filler {
 }
 
 /// Whether bytes that were written may not be there any more. A file system whose disk has failed drops what it cannot
-/// store, and whoever reads it gets zeros: followers of such a fill go on with the origin from where each of them is.
+/// store, and whoever reads it gets zeros: followers of such a fill go on with the origin from where each of them is, if
+/// what they were given is still there ([`Growing::still_has`]).
 fn may_have_lost_bytes(error: &icewell::Error) -> bool {
     matches!(error.kind(), ErrorKind::Io | ErrorKind::ReadOnly)
 }

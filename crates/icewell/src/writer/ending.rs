@@ -99,7 +99,7 @@ impl Writer {
         sys::set_times(&self.claimed.bytes, sys::SetTime::To(now), sys::SetTime::Keep)
             .context("set the access time of", || self.path())?;
         self.claimed.check_named(&self.folders, &self.id)?;
-        let committed = publish::commit(&self.folders, &self.id, &self.claimed.bytes, now)?;
+        let committed = publish::commit(&self.folders, &self.id, &self.claimed.bytes, &self.holes, now)?;
         // The image is there. What follows tidies up; the next claim, clean or fetch would do it as well.
         let tidied = self.claimed.fulfil(&self.folders, &self.id, self.clock.now());
         step(Step::CommitUnsigned);
