@@ -6,7 +6,7 @@ export ICEWELL_TEST_IMAGES := $(CURDIR)/target/images
 VENV := target/glance-bed-venv
 GLANCE_TESTS := $(VENV)/bin/python -m pytest -q -c tests/glance/pytest.ini
 
-.PHONY: help check test fuzz test-rust test-python test-glance test-page page-pictures glance-facts bench bench-scale bench-http bench-http-page bench-driver docs wheel images clean
+.PHONY: help check test fuzz torture test-rust test-python test-glance test-page test-torture page-pictures glance-facts bench bench-scale bench-http bench-http-page bench-driver docs wheel images clean
 
 help: ## print this list (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ check: ## everything short of running: format, lints, layers, licences, API docu
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --workspace
 
 test: ## everything that can fail, each part with its time; sets itself up (as root, with a network, the first time)
-	@failed=; for part in test-rust test-python test-glance test-page; do \
+	@failed=; for part in test-rust test-python test-glance test-page test-torture; do \
 	    start=$$(date +%s); \
 	    $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
 	    echo "=== $$part: $$(($$(date +%s) - start)) s"; \
@@ -48,6 +48,18 @@ test-page: ## the page of the admin listener, in a real browser
 	scripts/axe.sh
 	$(CARGO) build --workspace
 	cd tests/page && python3 -B -W ignore -m unittest -q
+
+test-torture: ## a short campaign of kills, power cuts and faults: each kind of round once
+	scripts/setup.sh
+	$(CARGO) build --workspace
+	cd tests/torture && python3 -B -m unittest -q
+	python3 -B tests/torture/run.py --cycles 1 --seed 1
+
+# ARGS='--minutes 60 --seed 7', or --only ROUND, --plan, …: tests/torture/README.md tells all.
+torture: ## kills, power cuts, bad origins, full disks: ten minutes of them, every byte compared (root)
+	scripts/setup.sh
+	$(CARGO) build --workspace
+	python3 -B tests/torture/run.py $(ARGS)
 
 page-pictures: ## take the pictures of the page for docs/images again (five minutes, so that the charts have something to show)
 	$(CARGO) build --workspace

@@ -30,6 +30,7 @@ fn file_of(parts: &[&str]) -> PathBuf {
         ["it", file] => root().join(format!("crates/icewell/tests/it/{file}.rs")),
         ["serve" | "cli", file] => root().join(format!("crates/icewell-cli/tests/{}/{file}.rs", parts[0])),
         ["interleavings"] => root().join("crates/icewell-server/tests/interleavings.rs"),
+        ["test_torture"] => root().join("tests/torture/test_torture.py"),
         [file] if file.starts_with("test_") => root().join(format!("tests/glance/{file}.py")),
         other => panic!("no such suite: {other:?}"),
     }
