@@ -82,8 +82,30 @@ impl Tagged<'_> {
         }
     }
 
+    /// Whether there is such a tag, or what the system said: for who must not take "cannot be read" for "no".
+    pub(crate) fn tell(&self, key: &str) -> io::Result<bool> {
+        self.tell_as(key, |value| value.is_some())
+    }
+
+    /// What `read` makes of a tag's value, or what the system said. A value longer than any of ours is garbage, as good as
+    /// an empty one.
+    pub(crate) fn tell_as<T>(&self, key: &str, read: impl Fn(Option<&[u8]>) -> T) -> io::Result<T> {
+        match self.read(key, &read) {
+            Err(error) if error.raw_os_error() == Some(libc::ERANGE) => Ok(read(Some(b""))),
+            other => other,
+        }
+    }
+
     pub(crate) fn has(&self, key: &str) -> bool {
-        self.read(key, |value| value.is_some()).unwrap_or(false)
+        self.tell(key).unwrap_or(false)
+    }
+
+    /// Whether the image is to stay. One of which nobody can tell stays.
+    pub(crate) fn are_of_pinned(&self) -> bool {
+        self.tell(tag::PINNED).unwrap_or_else(|error| {
+            warn!(tag = tag::PINNED, %error, "the tag cannot be read, and the image counts as pinned");
+            true
+        })
     }
 
     /// Whether Icewell made the file, or has taken it over.
@@ -93,20 +115,31 @@ impl Tagged<'_> {
 
     /// How often the image was read; 0 where the tag is missing or no number, as Glance has it.
     pub(crate) fn hits(&self) -> u64 {
-        let number = |value: Option<&[u8]>| str::from_utf8(value?).ok()?.trim().parse().ok();
-        if let Ok(Some(hits)) = self.read(tag::HITS, number) {
-            return hits;
-        }
-        let Some(text) = self.text(tag::HITS) else { return 0 };
-        text.trim().parse().unwrap_or_else(|_| {
-            warn!(tag = tag::HITS, value = ?text, "the tag is not a number and counts as 0");
+        self.tell_hits().unwrap_or_else(|error| {
+            warn!(tag = tag::HITS, %error, "the tag cannot be read and counts as 0");
             0
         })
     }
 
+    /// As [`hits`](Tagged::hits), or what the system said: for who is about to write down more of them.
+    pub(crate) fn tell_hits(&self) -> io::Result<u64> {
+        self.tell_as(tag::HITS, |value| {
+            let Some(value) = value else { return 0 };
+            let number = str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok());
+            number.unwrap_or_else(|| {
+                warn!(tag = tag::HITS, value = %value.escape_ascii(), "the tag is not a number and counts as 0");
+                0
+            })
+        })
+    }
+
     pub(crate) fn digest(&self, key: &str) -> Option<Digest> {
-        let text = self.text(key)?;
-        text.parse().inspect_err(|_| warn!(tag = key, value = ?text, "the tag is not a digest and is passed over")).ok()
+        digest(key, &self.text(key)?)
+    }
+
+    /// As [`digest`](Tagged::digest), or what the system said: for who is about to say that there is none.
+    pub(crate) fn tell_digest(&self, key: &str) -> io::Result<Option<Digest>> {
+        self.tell_as(key, |value| digest(key, &String::from_utf8_lossy(value?)))
     }
 
     /// When the image was last used: its access time, or the tag where somebody who may not set it left a later one.
@@ -148,6 +181,10 @@ impl Tagged<'_> {
             None => Identity::Untagged,
         })
     }
+}
+
+fn digest(key: &str, text: &str) -> Option<Digest> {
+    text.parse().inspect_err(|_| warn!(tag = key, value = ?text, "the tag is not a digest and is passed over")).ok()
 }
 
 /// What the tags of a file say of its name.

@@ -331,7 +331,7 @@ impl Cache {
         let mut removed = 0;
         for image in entry::cached(&self.folders)? {
             let (id, _) = image?;
-            let keep = !pinned_too && Tagged::Name(&self.folders.root, OsStr::new(id.as_str())).has(tag::PINNED);
+            let keep = !pinned_too && Tagged::Name(&self.folders.root, OsStr::new(id.as_str())).are_of_pinned();
             removed += u64::from(!keep && self.remove(&id)?);
         }
         Ok(removed)

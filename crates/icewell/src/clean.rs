@@ -112,7 +112,7 @@ pub(crate) fn incomplete(folders: &Folders) -> Result<Vec<Incomplete>> {
     for entry in scan::entries(&folders.fills)? {
         let (id, stat) = entry?;
         let active = entry::fill_is_active(folders, &id)?;
-        let mark = Mark::load(&Tagged::Name(&folders.fills, id.as_str().as_ref())).unwrap_or_default();
+        let mark = Mark::load(&Tagged::Name(&folders.fills, id.as_str().as_ref())).ok().flatten().unwrap_or_default();
         incomplete.push(Incomplete {
             filler: Filler::Icewell,
             active,

@@ -52,7 +52,7 @@ impl Image {
             hits: tags.hits(),
             last_modified: stat.modified,
             last_accessed: tags.last_accessed(stat),
-            pinned: tags.has(tag::PINNED),
+            pinned: tags.are_of_pinned(),
             digest: tags.digest(tag::DIGEST),
             computed_digest: tags.digest(tag::COMPUTED_DIGEST),
             metadata: tags.metadata(),
@@ -250,10 +250,13 @@ pub(crate) fn reservation(folders: &Folders, id: &ImageId, size: u64) -> Result<
     let Some((fd, _)) = folders.fills.open_file(id.as_str()).context("open", path)? else { return Ok(size) };
     let tags = Tagged::File(&fd);
     // Claimed, and not begun: the mark is an earlier fill's.
-    if tags.has(tag::CLAIM) || !sys::fill_is_locked(&fd).context("ask for the lock of", path)? {
+    let is_only_claimed = tags.tell(tag::CLAIM).context("read a tag of", path)?;
+    if is_only_claimed || !sys::fill_is_locked(&fd).context("ask for the lock of", path)? {
         return Ok(size);
     }
-    Ok(Mark::load(&tags).map_or(size, |mark| mark.reserved.max(size)))
+    // Not as if nothing were promised, where that cannot be told: another fill would be promised the same room.
+    let mark = Mark::load(&tags).context("read a tag of", path)?;
+    Ok(mark.map_or(size, |mark| mark.reserved.max(size)))
 }
 
 /// A file in `incomplete/`.
@@ -280,7 +283,8 @@ pub(crate) fn claim(folders: &Folders, id: &ImageId) -> Result<Claim> {
     if sys::being_written(&fd) != Some(false) {
         return Ok(Claim::Written);
     }
-    Ok(if Tagged::File(&fd).has(tag::CLAIM) { Claim::Ours } else { Claim::Left })
+    let ours = Tagged::File(&fd).tell(tag::CLAIM).context("read a tag of", path)?;
+    Ok(if ours { Claim::Ours } else { Claim::Left })
 }
 
 /// Whether the image is being filled, as the folders say: a fill whose holder is alive, or any file in `incomplete/`

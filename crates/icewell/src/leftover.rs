@@ -35,7 +35,7 @@ impl Leftover {
     /// What can be gone on from, if anything can.
     pub(crate) fn find(bytes: &File) -> Option<Self> {
         let tags = Tagged::File(bytes);
-        let mark = Mark::load(&tags)?;
+        let mark = Mark::load(&tags).ok()??;
         let length = mark.trusted(&sys::boot_id()).min(sys::stat(bytes).ok()?.size);
         let (size, digest, metadata) = (mark.size, tags.digest(tag::DIGEST), tags.metadata());
         let resumable = Resumable { length, size, digest, metadata };

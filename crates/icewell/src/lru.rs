@@ -11,7 +11,6 @@ use crate::entry;
 use crate::error::{Context, Result};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
-use crate::layout::tag;
 use crate::sys::Kind;
 
 /// How long one scan is good for, at least: what an operator does to access times by hand is seen after this.
@@ -91,7 +90,7 @@ impl Lru {
         };
         let tags = self.tags(&seen.id);
         let unused = tags.last_accessed(&stat) == seen.last_used;
-        Ok((unused && !tags.has(tag::PINNED)).then_some(stat.size))
+        Ok((unused && !tags.are_of_pinned()).then_some(stat.size))
     }
 
     fn tags<'a>(&'a self, id: &'a ImageId) -> Tagged<'a> {

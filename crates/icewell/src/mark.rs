@@ -32,8 +32,9 @@ impl Mark {
         sys::set_tag(bytes, tag::FILL, self.to_text().as_bytes())
     }
 
-    pub(crate) fn load(tags: &Tagged<'_>) -> Option<Self> {
-        Mark::from_text(&tags.text(tag::FILL)?)
+    /// The mark among these tags; none where there is none, or garbage.
+    pub(crate) fn load(tags: &Tagged<'_>) -> io::Result<Option<Self>> {
+        tags.tell_as(tag::FILL, |value| Mark::from_text(str::from_utf8(value?).ok()?))
     }
 
     pub(crate) fn to_text(&self) -> String {

@@ -46,10 +46,10 @@ impl Observer {
         let Some((fd, _)) = folders.fills.open_file(id.as_str()).context("open", path)? else { return Ok(None) };
         let tags = Tagged::File(&fd);
         // Claimed, and not begun: the mark is an earlier fill's.
-        if tags.has(tag::CLAIM) {
+        if tags.tell(tag::CLAIM).context("read a tag of", path)? {
             return Ok(None);
         }
-        let Some(mark) = Mark::load(&tags) else { return Ok(None) };
+        let Some(mark) = Mark::load(&tags).context("read a tag of", path)? else { return Ok(None) };
         let metadata = tags.metadata();
         if !sys::fill_is_locked(&fd).context("ask for the lock of", path)? {
             return Ok(None);
@@ -77,7 +77,8 @@ impl Observer {
         let path = || self.folders.fills.path_of(self.id.as_str());
         // The mark before the lock: what it says was written while the filler lived. A filler takes it off when it has
         // verified the image and is about to commit; then nothing new is said.
-        let written = Mark::load(&Tagged::File(&self.file)).map_or(0, |mark| mark.written);
+        let mark = Mark::load(&Tagged::File(&self.file)).context("read a tag of", path)?;
+        let written = mark.map_or(0, |mark| mark.written);
         if sys::fill_is_locked(&self.file).context("ask for the lock of", path)? && !self.is_committed()? {
             return Ok(Observed::Filling { written });
         }

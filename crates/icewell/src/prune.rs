@@ -9,7 +9,6 @@ use crate::error::{Context, Result};
 use crate::evict::{self, Candidate, Class, Excess};
 use crate::folders::Folders;
 use crate::image_id::ImageId;
-use crate::layout::tag;
 use crate::limit::Limit;
 use crate::removals::{Removed, Why};
 use crate::sys::{Step, step};
@@ -75,7 +74,7 @@ pub(crate) fn prune(folders: &Folders, limit: Limit, mode: Mode) -> Result<Prune
             last_used,
         });
     }
-    let pinned = |id: &ImageId| Tagged::Name(&folders.root, id.as_str().as_ref()).has(tag::PINNED);
+    let pinned = |id: &ImageId| Tagged::Name(&folders.root, id.as_str().as_ref()).are_of_pinned();
     let blocks = if limit.min_free.is_some() { room::shortfall(folders, limit, 0)? } else { 0 };
     let excess = Excess { counted: total.saturating_sub(limit.max_size), blocks };
     // An image without bytes frees none, but a limit of 0 empties the cache.

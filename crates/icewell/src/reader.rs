@@ -95,7 +95,7 @@ impl Reader {
         let counting = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
         let counted = sys::hold_file(&*self.file, || {
             step(Step::HitLocked);
-            let before = Tagged::File(&*self.file).hits();
+            let before = Tagged::File(&*self.file).tell_hits()?;
             sys::set_tag(&*self.file, tag::HITS, before.saturating_add(hits).to_string().as_bytes())
         });
         drop(counting);
@@ -129,7 +129,7 @@ impl Reader {
     /// where hits are noted here. Broken off, it can be done again.
     pub fn take_over(&self, hits: u64, last_used: SystemTime) -> Result<bool> {
         let taken = sys::hold_file(&*self.file, || {
-            if self.has_hits_tag() {
+            if Tagged::File(&*self.file).tell(tag::HITS)? {
                 return Ok(false);
             }
             self.set_last_used(last_used)?;

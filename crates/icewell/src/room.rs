@@ -176,7 +176,7 @@ pub(crate) fn largest_limit(folders: &Folders, limit: Limit, space: &Space) -> R
 
 /// Pinned images stay; so does what is open, because its removal would give back nothing as yet.
 fn stays(folders: &Folders, open: &Open, candidate: &Candidate<Item>) -> bool {
-    let is_pinned = || Tagged::Name(&folders.root, &candidate.what.name).has(tag::PINNED);
+    let is_pinned = || Tagged::Name(&folders.root, &candidate.what.name).are_of_pinned();
     open.has(candidate.what.inode) || candidate.class == Class::Cached && is_pinned()
 }
 

@@ -52,12 +52,16 @@ pub(crate) fn verify(
     reading: Reading,
     step: Step<'_>,
 ) -> Result<Option<Verdict>> {
-    let image = reader.image();
-    let (expected, vouched) = match (&image.digest, &image.computed_digest) {
-        (Some(digest), _) => (digest, true),
-        (None, Some(digest)) => (digest, false),
-        (None, None) => return Ok(Some(Verdict::Unverifiable { unchanged: false })),
+    let tags = Tagged::File(reader.file());
+    let digest = |key| tags.tell_digest(key).context("read a tag of", || folders.root.path_of(reader.id().as_str()));
+    let (expected, vouched) = match digest(tag::DIGEST)? {
+        Some(digest) => (digest, true),
+        None => match digest(tag::COMPUTED_DIGEST)? {
+            Some(digest) => (digest, false),
+            None => return Ok(Some(Verdict::Unverifiable { unchanged: false })),
+        },
     };
+    let expected = &expected;
     let (what, verdict) = match compute(reader, expected, reading, step) {
         Ok(None) => return Ok(None),
         Ok(Some(actual)) if actual == *expected => {
@@ -114,7 +118,7 @@ fn compute(reader: &Reader, expected: &Digest, reading: Reading, step: Step<'_>)
 /// Notes on the image that it was right just now. That this cannot be done costs another look before its time.
 fn note(reader: &Reader, now: SystemTime) {
     if let Err(error) = sys::set_tag(reader.file(), tag::VERIFIED, time::to_tag(now).as_bytes()) {
-        warn!(image_id = %reader.image().id, %error, "that the image was verified cannot be noted");
+        warn!(image_id = %reader.id(), %error, "that the image was verified cannot be noted");
     }
 }
 

@@ -20,6 +20,8 @@ mod origin;
 mod tags;
 
 mod claims;
+#[cfg(debug_assertions)]
+mod faults;
 mod fills;
 mod glance;
 mod holes;
