@@ -6,7 +6,7 @@ export ICEWELL_TEST_IMAGES := $(CURDIR)/target/images
 VENV := target/glance-bed-venv
 GLANCE_TESTS := $(VENV)/bin/python -m pytest -q -c tests/glance/pytest.ini
 
-.PHONY: help check test fuzz torture test-rust test-python test-glance test-page test-torture page-pictures glance-facts bench bench-scale bench-http bench-http-page bench-driver docs wheel images clean
+.PHONY: help check test fuzz torture test-rust test-python test-glance test-page test-torture page-pictures glance-facts bench bench-scale bench-http bench-http-page bench-driver docs docs-generated wheel images clean
 
 help: ## print this list (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -109,8 +109,11 @@ fuzz: ## look for inputs that break what is promised of them: SECONDS_EACH=60 fo
 wheel: ## build the Python package, into target/wheels
 	scripts/wheel.sh
 
-docs: ## API documents, man pages, shell completions and links, under target/
+docs: ## the documents as a site with the API documents, man pages, shell completions and links, under target/
 	scripts/docs.sh
+
+docs-generated: ## write anew what is made of the program in docs/: commands.md
+	ICEWELL_WRITE_DOCS=1 $(CARGO) test -q --workspace --bin icewell reference
 
 clean: ## remove all that was built, test images too
 	$(CARGO) clean

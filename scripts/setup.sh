@@ -19,6 +19,7 @@ packages=(
     chromium        # opens the page of the admin listener
     chromium-driver # and does there what an operator does
     grub-rescue-pc  # real bootable images
+    qemu-system-x86 # boots one of them, as the tutorial does
     ipxe
     "debian-installer-$debian-netboot-amd64"
 )

@@ -78,6 +78,9 @@ pub(crate) enum Command {
 }
 
 #[cfg(test)]
+mod reference;
+
+#[cfg(test)]
 mod tests {
     use clap::CommandFactory;
 
