@@ -38,8 +38,10 @@ def main():
     if not tally.wrongs:
         pathlib.Path(folder).rmdir()
         return 0
-    print("\n".join(dict.fromkeys(tally.wrongs)))
-    print(f"what it left is in {folder}; again: make torture ARGS='--seed {asked.seed} --only {tally.round}'")
+    print("\n".join(dict.fromkeys(tally.wrongs[:50])))
+    print(f"what it left is in {folder}")
+    replay = f"--seed {asked.seed} --only {tally.round}"
+    print(f"again: make torture ARGS='{replay}'; what that round does: make torture ARGS='{replay} --plan'")
     return 1
 
 

@@ -96,7 +96,8 @@ def play(folder, tally, plan):
                 scene.origin.plant(name, [])
         scene.check("after the faults", invalid="any")
         for name in scene.names:
-            scene.until(lambda: scene.get(name).complete, f"{name} can be had again")
+            # A fill that began before may still be there for a moment.
+            scene.until(lambda: scene.get(name, lying=True).complete, f"{name} can be had again")
         scene.finish(invalid="any")
     finally:
         scene.close()

@@ -41,7 +41,7 @@ def play(folder, tally, plan):
         scene = Scene(folder, tally, plan, disk.path)
         daemon = scene.daemon()
         for number, step in enumerate(plan["steps"]):
-            one_failure(scene, disk, daemon, step, f"after failure {number}, {step}")
+            one_failure(scene, disk, daemon, step, f"after failure {number}")
         scene.finish(invalid="unwritten")
     finally:
         if scene:

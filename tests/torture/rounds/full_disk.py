@@ -74,7 +74,7 @@ def play(folder, tally, plan):
                 daemon.kill()
                 daemon.start()
             daemon.idle()
-            scene.check(f"after step {number}, {step}", invalid="unwritten")
+            scene.check(f"after step {number}", invalid="unwritten")
         neighbour.path.unlink()
         read_only(scene, disk, plan["read only"])
         cached_again(scene, plan["read only"][0])

@@ -60,7 +60,7 @@ def play(folder, tally, plan):
         daemon = scene.daemon(point=kills[0].get("point"))
         scene.read(plan["readers"])
         for number, step in enumerate(steps):
-            where = f"after step {number}, {step}"
+            where = f"after step {number}"
             if step["what"] == "command":
                 scene.command(step)
                 scene.check(where)

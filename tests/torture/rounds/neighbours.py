@@ -54,7 +54,7 @@ def play(folder, tally, plan):
             scene.wait({"origin": step["origin"]} if step["what"] in ("kill", "rm") else {"ms": 20})
             act(scene, step)
             # What was moved under another's name is set aside when that one is cached.
-            scene.check(f"after step {number}, {step}", invalid="any")
+            scene.check(f"after step {number}", invalid="any")
         scene.rest()
         tidy(scene)
         scene.finish(invalid="any")

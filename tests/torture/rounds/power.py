@@ -95,7 +95,7 @@ def play(folder, tally, plan):
             scene.origin.plant(name, [{"kind": "unavailable", "after": 3600, "for ever": True}])
         daemon = scene.daemon()
         for number, cut in enumerate(plan["cuts"]):
-            one_cut(scene, disk, daemon, cut, f"after power cut {number}, {cut}")
+            one_cut(scene, disk, daemon, cut, f"after power cut {number}")
         scene.finish()
     finally:
         if scene:
