@@ -32,8 +32,8 @@ def until(holds, what, tally, patience=PATIENCE):
 
 
 def dies_at(point):
-    """Has a build for development die at the Nth of all its failpoints, whichever that is (CONTRIBUTING.md)."""
-    return {"ICEWELL_FAIL": f"any:{point}=kill"}
+    """Has a build for development die at this failpoint (CONTRIBUTING.md), `any:37` or `commit.renamed:2`."""
+    return {"ICEWELL_FAIL": f"{point}=kill"}
 
 
 class Commands:
@@ -67,7 +67,7 @@ class Commands:
         self.usual[verb] = (self.usual.get(verb, seconds) + seconds) / 2
 
     def kill(self, when, verb, *arguments):
-        """Starts it and kills it: after a share of the time that it usually takes, or at the Nth of its failpoints. It may
+        """Starts it and kills it: after a share of the time that it usually takes, or at a failpoint. It may
         have ended before."""
         if verb not in self.usual:
             self.run(verb, *arguments)
@@ -103,7 +103,7 @@ class Daemon:
         self.doomed = False
 
     def start(self, point=None):
-        """Starts it and waits until it listens. One that is to die at its Nth failpoint may never do."""
+        """Starts it and waits until it listens. One that is to die at a failpoint may never do."""
         self.doomed = point is not None
         environment = dies_at(point) if self.doomed else {}
         command = [ICEWELL, "serve", "--dir", self.directory, "--origin", self.origin.url, "--listen", "127.0.0.1:0"]

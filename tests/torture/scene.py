@@ -187,6 +187,14 @@ def instant(draw, largest):
     return {kind: {"commit": draw.below(13), "point": some_point(draw, 4000), "ms": draw.below(60)}[kind]}
 
 
+# Moments that a fill goes through; crates/icewell/src/sys/failpoints.rs has all of them.
+MOMENTS = ["claim.signed", "start.marked", "reserve.recorded", "room.removed", "write.written", "write.marked"]
+MOMENTS += ["tag.unmarked", "tag.tagged", "commit.unsynced", "commit.synced", "commit.unnamed", "commit.renamed"]
+MOMENTS += ["commit.durable", "commit.unsigned"]
+
+
 def some_point(draw, most):
-    """Which failpoint, of all that are reached: most often an early one."""
-    return 1 + int(most * draw.share() ** 3)
+    """A failpoint: one of those moments, or whichever is reached as the Nth, most often an early one."""
+    if draw.chance(0.4):
+        return f"{draw.one(MOMENTS)}:{draw.between(1, 3)}"
+    return f"any:{1 + int(most * draw.share() ** 3)}"
