@@ -64,6 +64,8 @@ def load(server, path, size, clients, seconds, range_bytes=None, at_half=None):
                 time.sleep(seconds / 2)
                 seen = at_half()
             out, err = running.communicate(timeout=seconds + 60)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"not all of {clients} clients had an answer after {seconds + 60:.0f} s") from None
         finally:
             running.kill()
             running.wait()
