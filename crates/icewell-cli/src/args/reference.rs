@@ -19,7 +19,7 @@ docs-generated`), and a test holds it to that.
 ";
 
 const GLANCE_TOOLS: &str = "\
-# By the names of Glance's tools
+## By the names of Glance's tools
 
 A link to `icewell` by one of these names is that tool of Glance's, with its arguments ([how to use
 it](how-to/instead-of-glances-tools.md)).
@@ -34,7 +34,7 @@ fn page() -> String {
     page.push_str(GLANCE_TOOLS);
     for mut tool in glance_cache::commands() {
         tool.build();
-        tell(&tool, &[], 2, &mut page);
+        tell(&tool, &[], 3, &mut page);
     }
     page.truncate(page.trim_end().len());
     page + "\n"
@@ -106,7 +106,7 @@ fn spelt(arg: &Arg) -> String {
 
 fn meaning(arg: &Arg) -> String {
     let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
-    let mut meaning = text(&help).replace("\n\n", " – ").replace('\n', " ").replace('|', "\\|");
+    let mut meaning = text(&help).replace("\n\n", ". ").replace('\n', " ").replace('|', "\\|");
     if arg.get_action().takes_values() {
         let possible = arg.get_possible_values();
         let possible: Vec<&str> =

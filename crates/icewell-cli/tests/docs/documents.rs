@@ -60,7 +60,8 @@ fn find(folder: &Path, found: &mut Vec<PathBuf>) {
 /// What the parser sees, each with the line it begins on.
 pub(crate) fn events(text: &str) -> impl Iterator<Item = (Event<'_>, usize)> {
     let parser = Parser::new_ext(text, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH);
-    parser.into_offset_iter().map(|(event, place)| (event, text[..place.start].matches('\n').count() + 1))
+    let ends: Vec<usize> = text.match_indices('\n').map(|(end, _)| end).collect();
+    parser.into_offset_iter().map(move |(event, place)| (event, ends.partition_point(|end| *end < place.start) + 1))
 }
 
 /// The blocks of code, in order.

@@ -62,7 +62,7 @@ fn examples_print_what_the_documents_say() {
 /// Told by `ICEWELL_DOCS_GLANCE`: `{"documents": ["docs/…"], "words": {"glance.example": "127.0.0.1"}}`. Credentials are in
 /// the environment.
 #[test]
-#[ignore = "needs a Glance, and is run by tests/glance/test_docs.py"]
+#[ignore = "needs a Glance, and is run by test_docs.py of tests/glance and of bindings/python"]
 fn examples_with_a_glance_print_what_the_documents_say() {
     let told = std::env::var("ICEWELL_DOCS_GLANCE").expect("ICEWELL_DOCS_GLANCE says where the Glance is");
     let told: Value = serde_json::from_str(&told).unwrap();

@@ -10,7 +10,7 @@
 //!
 //! The blocks of one document share one shell in one empty folder, in order. What they start with `&` is ended with it.
 //! `shell.rs` says what stands in the place of a machine's addresses and folders. What needs a real Glance is in blocks
-//! ```` ```console glance ````, which `tests/glance/test_docs.py` runs by the same rules. What no test can type is
+//! ```` ```console glance ````, which `test_docs.py` of `tests/glance/` and of `bindings/python/tests/` run by the same rules. What no test can type is
 //! ```` ```sh ````, and stands with its reason in `blocks.rs`.
 #![allow(
     clippy::disallowed_methods,

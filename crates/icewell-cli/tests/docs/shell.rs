@@ -131,7 +131,8 @@ pub(crate) fn run(steps: &[Step], mut places: Places<'_>) -> Vec<(String, i32)> 
     let mut bash = Command::new("bash");
     bash.arg("-c").arg(script).current_dir(places.folder).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("ICEWELL_") || name.to_string_lossy().ends_with("_proxy") {
+        let told = name.to_string_lossy();
+        if told.starts_with("ICEWELL_") || told.starts_with("OTEL_") || told.ends_with("_proxy") {
             bash.env_remove(name);
         }
     }
