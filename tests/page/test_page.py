@@ -107,15 +107,16 @@ class Page(unittest.TestCase):
         self.shows("#health", "Works, but look at this")
         self.assert_quiet()
 
-    def test_thousands_of_images(self):
+    def test_ten_thousand_images(self):
         daemon = self.open()
-        for number in range(3000):
+        for number in range(9999):
             put(daemon, f"image-{number:04}", 1000 + number, hits=number % 7, used=1_700_000_000 + number)
         put(daemon, "Largest-Of-All", 5 * MIB, hits=1000, used=1_600_000_000)
+        os.setxattr(daemon.dir / "image-0007", "user.icewell.name", b"Rolling Linux")
         self.browser.open(daemon.admin + "/")
         self.ready()
-        self.shows("#found", "3,001 images")
-        self.assertEqual(self.rows()[:2], ["image-2999", "image-2998"], "the last used first")
+        self.shows("#found", "10,000 images")
+        self.assertEqual(self.rows()[:2], ["image-9998", "image-9997"], "the last used first")
         self.assertEqual(len(self.rows()), 50)
         heads = {"size": "Size", "hits": "Hits", "last_accessed": "Last used", "image_id": "Image"}
         for key, first in [("size", "Largest-Of-All"), ("hits", "Largest-Of-All"), ("image_id", "Largest-Of-All")]:
@@ -124,16 +125,33 @@ class Page(unittest.TestCase):
         sorted_by = "return document.querySelector('th[data-sort=image_id]').getAttribute('aria-sort')"
         until("that is told", lambda: self.browser.run(sorted_by) == "ascending")
         self.browser.click("th[data-sort=image_id] button")
-        until("it is turned round", lambda: self.rows()[0] == "image-2999")
+        until("it is turned round", lambda: self.rows()[0] == "image-9998")
         self.browser.click("#later")
-        until("the next page is there", lambda: self.rows()[0] == "image-2949")
-        self.assertEqual(self.browser.text("#page-of"), "51–100 of 3,001")
+        until("the next page is there", lambda: self.rows()[0] == "image-9948")
+        self.assertEqual(self.browser.text("#page-of"), "51–100 of 10,000")
         self.browser.type("#search", "LARGEST")
         until("it is found", lambda: self.rows() == ["Largest-Of-All"])
-        self.assertIn("1 image of 3,001", self.browser.text("#found"))
+        self.assertIn("1 image of 10,000", self.browser.text("#found"))
+        self.browser.type("#search", "rolling l")
+        until("it is found by its name", lambda: self.rows() == ["image-0007"])
         self.browser.type("#search", "no such thing")
         until("nothing is found", lambda: self.rows() == [])
         self.assert_quiet()
+
+    def test_what_is_read_again(self):
+        daemon = self.open("--scrub-every", "1s", "--scrub-rate", "1KiB")
+        self.ready()
+        self.shows("#scrub", "None is due.")
+        self.origin.images["debian"] = b"d" * (3 * MIB)
+        daemon.get("debian")
+        self.shows("#scrub", "1 image is due.")
+        self.shows("#scrub", "of 3.0 MiB")
+        self.assertEqual(self.browser.accessible_name("#scrub progress"), "reading debian again")
+        self.shows("#scrub", "Each cached image is read once in 1 second, at 1.0 KiB/s at most")
+        self.assert_quiet()
+        self.open("--scrub-every", "0")
+        self.ready()
+        self.shows("#scrub", "Off: cached images are not read again")
 
     def test_pin_verify_and_delete(self):
         daemon = self.open()
@@ -252,6 +270,36 @@ class Page(unittest.TestCase):
         self.assertEqual(len(daemon.cached()), len(HOSTILE) - 2)
         self.assert_quiet()
 
+    def test_hostile_texts_are_only_texts(self):
+        """What an origin says is shown, and never run: the name of a Glance's image, what it calls itself, why it failed."""
+        markup = "<img src=x onerror=document.title='run'><script>document.title='run'</script>\u202e{{7*7}}"
+        daemon = self.open()
+        put(daemon, "plain", 1000)
+        os.setxattr(daemon.dir / "plain", "user.icewell.name", markup.encode())
+        self.origin.images["broken-%3Cb%20onmouseover=alert(1)%3E"] = b"b" * MIB
+        self.origin.images["slow-%3Ci%3E"] = b"s" * MIB
+        self.assertIsNone(daemon.get("broken-%3Cb%20onmouseover=alert(1)%3E"))
+        slow = threading.Thread(target=daemon.get, args=("slow-%3Ci%3E",))
+        slow.start()
+        self.browser.open(daemon.admin + "/?<script>alert(1)</script>#<script>alert(1)</script>")
+        self.ready()
+        self.shows("#table", markup.replace("\u202e", "")[:20])
+        self.shows("#failures", "broken-%253Cb%2520onmouseover")
+        self.shows("#fills", "slow-%253Ci%253E")
+        (daemon.dir / "queue" / "<u>queued").touch()
+        self.shows("#queue", "<u>queued")
+        self.browser.type("#search", markup)
+        self.shows("#found", markup[:20])
+        self.browser.type("#queue-id", "../../etc/<b>passwd")
+        self.browser.press(ENTER)
+        self.answer(yes=True)
+        until("it is refused", lambda: self.browser.text("#said") not in ("", "../../etc/<b>passwd is queued."))
+        elements = "return document.querySelectorAll('main img, main script, main b, main i, main u, dialog b, #said b').length"
+        self.assertEqual(self.browser.run(elements), 0)
+        self.assertEqual(self.browser.run("return document.title"), "Icewell")
+        self.origin.go_on.set()
+        slow.join()
+
     def test_the_token(self):
         folder = pathlib.Path(self.enterContext(Daemon(self.origin)).folder.name)
         token = folder / "token"
@@ -335,7 +383,7 @@ class Page(unittest.TestCase):
         until("there are two samples", lambda: self.browser.run_async(samples) >= 2)
         self.browser.open(daemon.admin + "/")
         self.ready()
-        for chart in ["requests", "traffic", "space"]:
+        for chart in ["ratio", "requests", "traffic", "space"]:
             self.assertEqual(self.browser.run(f"return document.querySelector('#chart-{chart} svg')?.getAttribute('role')"), "img")
         self.assertIn("Space, latest: used 0 B", self.browser.accessible_name("#chart-space svg"))
         self.browser.click("[name=span][value=week]")

@@ -15,6 +15,7 @@ mod glance_conf;
 mod glance_db;
 mod glance_findings;
 mod log;
+mod otlp;
 mod output;
 mod progress;
 mod settings;

@@ -118,6 +118,14 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "NAME", env = "ICEWELL_OS_CLOUD", hide_env_values = true)]
     pub(crate) os_cloud: Option<String>,
 
+    /// Export traces by OTLP to this receiver, by HTTP: http(s)://HOST:4318, or "off" [default: as OTEL_EXPORTER_OTLP_ENDPOINT says, else off]
+    #[arg(long, value_name = "URL", env = "ICEWELL_OTLP_ENDPOINT", hide_env_values = true)]
+    pub(crate) otlp_endpoint: Option<String>,
+
+    /// Keep this share of the traces that begin here, from 0 to 1; whether others are kept their clients say [default: 1]
+    #[arg(long, value_name = "SHARE", env = "ICEWELL_OTLP_SAMPLE", hide_env_values = true)]
+    pub(crate) otlp_sample: Option<f64>,
+
     /// Give up every file but those of the cache, the origin and these settings, where the kernel can hold it to that [default: true]
     #[arg(long, value_name = "BOOL", env = "ICEWELL_CONFINE", hide_env_values = true)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -187,6 +195,8 @@ impl Settings {
             origin_min_rate: self.origin_min_rate.or(file.origin_min_rate),
             origin_ca: self.origin_ca.or(file.origin_ca),
             os_cloud: self.os_cloud.or(file.os_cloud),
+            otlp_endpoint: self.otlp_endpoint.or(file.otlp_endpoint),
+            otlp_sample: self.otlp_sample.or(file.otlp_sample),
             confine: self.confine.or(file.confine),
             log_format: self.log_format.or(file.log_format),
         }

@@ -55,9 +55,10 @@ pub(crate) fn start(
                         Some(asked) => {
                             let started = Instant::now();
                             let (mut request, _) = request.into_parts();
+                            let waiting = request_log::asked(&daemon, client, started, &request);
                             let managed =
                                 manage::answer_admin(&daemon, address, &mut request, asked, &fills_stop).await;
-                            request_log::log(&daemon, client, started, &request, managed.into()).map(HttpBody::new)
+                            waiting.answered_by_library(managed.into()).map(HttpBody::new)
                         }
                         None => {
                             let (mut request, _) = request.into_parts();

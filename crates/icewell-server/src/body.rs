@@ -30,6 +30,7 @@ use crate::key::Key;
 use crate::open_images::OpenImage;
 use crate::origin::AnswerBody;
 use crate::pages::{PIECE, Pages};
+use crate::traces::{self, Span};
 
 /// How much is read at a time where the file cannot be mapped: what a slow client costs in memory.
 const CHUNK: u64 = 64 << 10;
@@ -265,6 +266,8 @@ pub(crate) struct Follower {
     caller: HeaderMap,
     progress: watch::Receiver<Progress>,
     image: Arc<Growing>,
+    /// What the request is traced by.
+    span: Option<Span>,
     /// The origin's own answer, and where it has come to.
     direct: Option<(u64, AnswerBody)>,
     /// Held while that is of what lies far ahead.
@@ -291,6 +294,7 @@ impl Follower {
             caller,
             progress,
             image,
+            span: traces::current(),
             direct: None,
             ahead: None,
             patient: false,
@@ -400,7 +404,8 @@ impl Follower {
     async fn ask_origin(&mut self, start: u64, end: Option<u64>) -> Option<AnswerBody> {
         // The whole is a detour: only for who has begun and cannot go on otherwise.
         let part = Part { start, end, whole_too: self.abandoned() };
-        ask_for_part(&self.daemon, &self.key, &self.caller, &self.image.head, part).await
+        let asked = ask_for_part(&self.daemon, &self.key, &self.caller, &self.image.head, part);
+        Box::pin(traces::within(self.span.clone(), asked)).await
     }
 
     fn abandoned(&self) -> bool {

@@ -4,7 +4,7 @@
 //! it takes seconds, and a scrape must neither wait that long nor begin one each time. So what was counted is good for
 //! a multiple of what it cost: of a small directory it is as good as now, and a large one is counted now and then.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use icewell::{Cache, FileSystem, Limit, Space, Summary};
@@ -47,14 +47,31 @@ pub(crate) struct Counted {
     /// The sum of their hits.
     pub(crate) hits: u64,
     /// Those that a prune would remove first, in that order; pinned ones are not among them.
-    pub(crate) next: Vec<Summary>,
+    pub(crate) next: Vec<Next>,
     /// All of them, if somebody looks at them.
     pub(crate) all: Option<Vec<Summary>>,
+    /// What people call those, in the same order, once somebody has searched for one.
+    names: OnceLock<Vec<Option<Box<str>>>>,
     good_until: Instant,
     cost: Duration,
 }
 
+/// An image that would go next, and what people call it.
+#[derive(Clone, Debug)]
+pub(crate) struct Next {
+    pub(crate) image: Summary,
+    pub(crate) name: Option<String>,
+}
+
 impl Counted {
+    /// What people call [all](Counted::all) of them, in the same order. A call for each the first time, so it may block.
+    pub(crate) fn names(&self, cache: &Cache) -> &[Option<Box<str>>] {
+        self.names.get_or_init(|| {
+            let all = self.all.as_deref().unwrap_or_default();
+            all.iter().map(|image| cache.name(&image.id).map(String::into_boxed_str)).collect()
+        })
+    }
+
     /// The bytes that the limit counts.
     pub(crate) fn used(&self) -> u64 {
         self.space.counted(self.limit.count)
@@ -139,6 +156,7 @@ fn count(cache: &Cache, with_all: bool) -> Result<Counted, icewell::Error> {
         hits: images.iter().fold(0, |sum, image| sum.saturating_add(image.hits)),
         next,
         all: with_all.then_some(images),
+        names: OnceLock::new(),
         good_until: begun,
         cost: begun.elapsed(),
     };
@@ -147,7 +165,7 @@ fn count(cache: &Cache, with_all: bool) -> Result<Counted, icewell::Error> {
 }
 
 /// The least recently used images that are not pinned. Only the first few are put in order, and looked at for a pin.
-fn first_unpinned(cache: &Cache, images: &mut [Summary]) -> Result<Vec<Summary>, icewell::Error> {
+fn first_unpinned(cache: &Cache, images: &mut [Summary]) -> Result<Vec<Next>, icewell::Error> {
     let mut next = Vec::new();
     let mut rest = images;
     while next.len() < NEXT && !rest.is_empty() {
@@ -158,8 +176,10 @@ fn first_unpinned(cache: &Cache, images: &mut [Summary]) -> Result<Vec<Summary>,
         let (first, others) = std::mem::take(&mut rest).split_at_mut(some);
         first.sort_unstable_by(|a, b| (a.last_accessed, &a.id).cmp(&(b.last_accessed, &b.id)));
         for image in first {
-            if next.len() < NEXT && cache.image(&image.id)?.is_some_and(|image| !image.pinned) {
-                next.push(image.clone());
+            if next.len() < NEXT
+                && let Some(found) = cache.image(&image.id)?.filter(|image| !image.pinned)
+            {
+                next.push(Next { image: image.clone(), name: found.metadata.name });
             }
         }
         rest = others;
@@ -203,7 +223,8 @@ mod tests {
         cache.set_pinned(&ImageId::new("061").unwrap(), true).unwrap();
         let counted = count(&cache, true).unwrap();
         let unpinned: Vec<&String> = all[60..].iter().filter(|name| *name != "061").collect();
-        assert_eq!(names(&counted.next), unpinned.into_iter().take(NEXT).cloned().collect::<Vec<_>>());
+        let next: Vec<Summary> = counted.next.iter().map(|next| next.image.clone()).collect();
+        assert_eq!(names(&next), unpinned.into_iter().take(NEXT).cloned().collect::<Vec<_>>());
         assert_eq!((counted.images, counted.size, counted.used()), (100, 300, 300));
         assert_eq!(counted.all.unwrap().len(), 100);
     }

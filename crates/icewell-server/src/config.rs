@@ -8,6 +8,7 @@ use std::time::Duration;
 use icewell::{Count, DEFAULT_STALL_TIME, MinFree};
 
 use crate::keystone::Credentials;
+use crate::traces::Otlp;
 
 /// The daemon's settings. [`Config::new`] gives the defaults.
 #[derive(Debug)]
@@ -64,6 +65,8 @@ pub struct Config {
     /// Who the daemon is to a Glance, when no client waits: for the queue, for fills that broke off, and to notice what
     /// was deleted elsewhere. The certificates that they trust are trusted there, too, unless `origin_ca` says others.
     pub credentials: Option<Credentials>,
+    /// Where traces go; none for nowhere.
+    pub traces: Option<Otlp>,
     /// Whether the daemon gives up, where the kernel can hold it to that, every file but those of the cache, of the origin
     /// and of these settings.
     pub confine: bool,
@@ -126,6 +129,7 @@ impl Config {
             origin_min_rate: 1024,
             origin_ca: None,
             credentials: None,
+            traces: None,
             confine: true,
             sources: Vec::new(),
             on_ready: None,

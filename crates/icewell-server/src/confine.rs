@@ -8,7 +8,7 @@
 //! | the cache directory | files and folders read, written, made, moved, removed; no device, pipe, socket or link made |
 //! | the origin, if it is a folder | read |
 //! | the folders of certificates, keys, tokens and settings | read: each may be replaced by a new file while it runs |
-//! | `/etc`, and where the system keeps its libraries and resolver | read, for names of origins; not for a folder |
+//! | `/etc`, and where the system keeps its libraries and resolver | read, for names of hosts; not where the origin is a folder and no traces are exported |
 //! | `/proc/self`, `/proc/sys`, `/sys/fs/cgroup`, `/dev/null`, `/dev/urandom` | read |
 //!
 //! Nothing can be executed. Sockets are not restricted: an origin may redirect anywhere. What was open before stays open.
@@ -48,8 +48,10 @@ const NAMES: [&str; 11] = [
 pub(crate) struct Needs {
     /// The cache directory.
     pub(crate) dir: PathBuf,
-    /// The origin's folder, if it is one; none where hosts have to be found.
+    /// The origin's folder, if it is one.
     pub(crate) folder: Option<PathBuf>,
+    /// Whether hosts have to be found.
+    pub(crate) hosts: bool,
     /// Files that may be read again while it runs.
     pub(crate) files: Vec<PathBuf>,
 }
@@ -78,7 +80,7 @@ fn restrict(needs: &Needs) -> Result<RestrictionStatus, Box<dyn std::error::Erro
         | AccessFs::RemoveFile
         | AccessFs::RemoveDir
         | AccessFs::Refer;
-    let names: &[&str] = if needs.folder.is_some() { &[] } else { &NAMES };
+    let names: &[&str] = if needs.hosts { &NAMES } else { &[] };
     let mut readable: Vec<PathBuf> = SYSTEM.iter().chain(names).map(PathBuf::from).collect();
     readable.extend(needs.folder.clone());
     readable.extend(needs.files.iter().flat_map(|file| folders_of(file)));

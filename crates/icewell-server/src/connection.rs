@@ -73,9 +73,10 @@ pub(crate) async fn serve(wire: Wire, client: Client, serving: &Serving) -> Opti
         // 3.
         let started = Instant::now();
         let mut parts = head.parts;
+        let waiting = request_log::asked(&serving.daemon, client.address, started, &parts);
         let answer = route::answer(&serving.daemon, client, &mut parts, None, &serving.fills_stop);
         let answered = connection.attend(answer).await.ok()?;
-        let (response, mut ending) = request_log::begin(&serving.daemon, client.address, started, &parts, answered);
+        let (response, mut ending) = waiting.answered(answered);
         // 4.
         // The only option of a connection that an answer may come with is `close`.
         let closes = response.headers().contains_key(CONNECTION);

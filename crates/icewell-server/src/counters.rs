@@ -9,6 +9,9 @@ use http::StatusCode;
 use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
+use crate::failures::Reason;
+use crate::traces::SpanEnd;
+
 /// Upper bounds of the first byte's histogram, in seconds: hits take some hundred microseconds, fills as long as the
 /// origin likes.
 const FIRST_BYTE: [f64; 14] =
@@ -58,6 +61,11 @@ impl Decision {
         (Decision::None, "none"),
     ];
 
+    /// Its name, in metrics, logs and traces.
+    pub(crate) fn name(self) -> &'static str {
+        Decision::ALL[self as usize].1
+    }
+
     pub(crate) fn source(self) -> Source {
         match self {
             Decision::Hit | Decision::Stale | Decision::Revalidated => Source::Cache,
@@ -71,6 +79,11 @@ impl Decision {
 impl Source {
     const ALL: [(Source, &'static str); 4] =
         [(Source::Cache, "cache"), (Source::Fill, "fill"), (Source::Origin, "origin"), (Source::Other, "other")];
+
+    /// Its name, in metrics, logs and traces.
+    pub(crate) fn name(self) -> &'static str {
+        Source::ALL[self as usize].1
+    }
 }
 
 /// How a fill ended.
@@ -99,6 +112,11 @@ impl FillEnd {
         (FillEnd::Broken, "broken"),
         (FillEnd::NotKept, "not_kept"),
     ];
+
+    /// Its name, in metrics and traces.
+    pub(crate) fn name(self) -> &'static str {
+        FillEnd::ALL[self as usize].1
+    }
 }
 
 /// What came of the question whether a caller may have a Glance's image.
@@ -122,6 +140,11 @@ impl Check {
         (Check::Changed, "changed"),
         (Check::Failed, "failed"),
     ];
+
+    /// Its name, in metrics and traces.
+    pub(crate) fn name(self) -> &'static str {
+        Check::ALL[self as usize].1
+    }
 }
 
 /// The daemon's counters.
@@ -135,6 +158,7 @@ pub(crate) struct Counters {
     sent: Vec<IntCounter>,
     first_byte: Vec<Histogram>,
     fills: Vec<IntCounter>,
+    fill_failures: Vec<IntCounter>,
     fill_seconds: Histogram,
     /// Bytes of images that fills got from the origin.
     pub(crate) filled: IntCounter,
@@ -155,6 +179,8 @@ pub(crate) struct Counters {
     /// Those of them that went on from the origin.
     pub(crate) healed: IntCounter,
     checks: Vec<IntCounter>,
+    /// Spans of traces, by what became of them: in the order of [`SpanEnd::ALL`].
+    pub(crate) spans: Vec<IntCounter>,
     /// Responses that have ended and are not yet counted on their images.
     pub(crate) uncounted: AtomicU64,
 }
@@ -229,6 +255,13 @@ impl Counters {
                 "outcome",
                 &FillEnd::ALL.map(|all| all.1),
             ),
+            fill_failures: series(
+                &registry,
+                "icewell_fill_failures_total",
+                "Fills that have failed, by why.",
+                "reason",
+                &Reason::ALL.map(|all| all.1),
+            ),
             fill_seconds,
             filled: counter(&registry, "icewell_filled_bytes_total", "Bytes of images that fills got from the origin."),
             resumed: counter(
@@ -274,25 +307,25 @@ impl Counters {
                 "outcome",
                 &Check::ALL.map(|all| all.1),
             ),
+            spans: series(
+                &registry,
+                "icewell_spans_total",
+                "Spans of traces, by what became of them.",
+                "outcome",
+                &SpanEnd::ALL.map(|all| all.1),
+            ),
             uncounted: AtomicU64::new(0),
             registry,
         }
     }
 
     /// A response has ended: whether it was a hit, and when its first byte went out, if one did.
-    pub(crate) fn answered(
-        &self,
-        decision: Decision,
-        status: StatusCode,
-        sent: u64,
-        hit: bool,
-        first_byte: Option<Duration>,
-    ) {
+    pub(crate) fn answered(&self, decision: Decision, status: u16, sent: u64, hit: bool, first_byte: Option<Duration>) {
         self.requests[decision as usize].inc();
-        if let Some(class) = self.responses.get(usize::from(status.as_u16() / 100).wrapping_sub(1)) {
+        if let Some(class) = self.responses.get(usize::from(status / 100).wrapping_sub(1)) {
             class.inc();
         }
-        if status == StatusCode::PARTIAL_CONTENT {
+        if status == StatusCode::PARTIAL_CONTENT.as_u16() {
             self.parts.inc();
         }
         if hit {
@@ -305,9 +338,12 @@ impl Counters {
         }
     }
 
-    /// A fill has ended, after this long.
-    pub(crate) fn fill_ended(&self, end: FillEnd, after: Duration) {
+    /// A fill has ended, after this long; why it failed, if it did.
+    pub(crate) fn fill_ended(&self, end: FillEnd, failed: Option<Reason>, after: Duration) {
         self.fills[end as usize].inc();
+        if let Some(reason) = failed {
+            self.fill_failures[reason as usize].inc();
+        }
         self.fill_seconds.observe(after.as_secs_f64());
     }
 
@@ -367,19 +403,20 @@ mod tests {
         assert!(Decision::ALL.iter().enumerate().all(|(at, (decision, _))| *decision as usize == at));
         assert!(Source::ALL.iter().enumerate().all(|(at, (source, _))| *source as usize == at));
         assert!(FillEnd::ALL.iter().enumerate().all(|(at, (end, _))| *end as usize == at));
+        assert!(Reason::ALL.iter().enumerate().all(|(at, (reason, _))| *reason as usize == at));
         assert!(Check::ALL.iter().enumerate().all(|(at, (check, _))| *check as usize == at));
     }
 
     #[test]
     fn sums() {
         let counters = Counters::default();
-        counters.answered(Decision::Hit, StatusCode::OK, 10, true, Some(Duration::from_micros(200)));
-        counters.answered(Decision::Revalidated, StatusCode::PARTIAL_CONTENT, 5, false, None);
-        counters.answered(Decision::Collapsed, StatusCode::OK, 20, true, None);
-        counters.answered(Decision::Passed, StatusCode::BAD_GATEWAY, 1, false, None);
-        counters.answered(Decision::None, StatusCode::NOT_FOUND, 2, false, Some(Duration::ZERO));
-        counters.fill_ended(FillEnd::Broken, Duration::from_secs(1));
-        counters.fill_ended(FillEnd::Stored, Duration::from_secs(1));
+        counters.answered(Decision::Hit, 200, 10, true, Some(Duration::from_micros(200)));
+        counters.answered(Decision::Revalidated, 206, 5, false, None);
+        counters.answered(Decision::Collapsed, 200, 20, true, None);
+        counters.answered(Decision::Passed, 502, 1, false, None);
+        counters.answered(Decision::None, 404, 2, false, Some(Duration::ZERO));
+        counters.fill_ended(FillEnd::Broken, Some(Reason::Timeout), Duration::from_secs(1));
+        counters.fill_ended(FillEnd::Stored, None, Duration::from_secs(1));
         counters.filled.inc_by(7);
         let expected = Totals {
             requests: 5,

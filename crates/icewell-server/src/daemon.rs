@@ -19,7 +19,9 @@ use crate::manage::Management;
 use crate::open_images::OpenImages;
 use crate::origin::{Glance, Origin};
 use crate::permits::Permits;
+use crate::scrub_progress::ScrubProgress;
 use crate::service::Service;
+use crate::traces::Tracer;
 use crate::verifications::Verifications;
 use crate::via::Pseudonym;
 
@@ -50,6 +52,9 @@ pub(crate) struct Daemon {
     pub(crate) census: Arc<Census>,
     pub(crate) history: History,
     pub(crate) verifications: Verifications,
+    pub(crate) scrub_progress: ScrubProgress,
+    /// Who traces what is done, if it is to be traced.
+    pub(crate) tracer: Option<Arc<Tracer>>,
 }
 
 impl Daemon {
@@ -75,6 +80,8 @@ impl Daemon {
             census: Arc::default(),
             history: History::default(),
             verifications: Verifications::default(),
+            scrub_progress: ScrubProgress::default(),
+            tracer: None,
         }
     }
 

@@ -8,7 +8,7 @@ use http::StatusCode;
 use icewell::ImageId;
 
 use crate::counters::FillEnd;
-use crate::fill::End;
+use crate::fill::{Break, End};
 use crate::retry_after::is_for_now;
 
 /// How many are remembered.
@@ -75,12 +75,61 @@ pub(crate) fn failure(end: &End) -> Option<(&'static str, Option<StatusCode>, St
             Some(("origin_error", Some(refusal.status), format!("the origin answers {}", refusal.status)))
         }
         End::Refused(_) => None,
-        End::Broken { status, .. } if *status == StatusCode::NOT_FOUND => None,
-        End::Broken { status, reason } | End::Unanswered { status, reason } => {
+        End::Broken { how: Break::Deleted, .. } => None,
+        End::Broken { status, reason, .. } | End::Unanswered { status, reason } => {
             Some(("broken", Some(*status), reason.to_string()))
         }
         End::NotKept(_) => Some((NOT_KEPT, None, "the bytes could not be kept; clients got them all the same".into())),
     }
+}
+
+/// Why fills fail, in few words, for those who count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// The origin answered with an error of its own.
+    OriginError,
+    /// It did not answer.
+    NoAnswer,
+    /// Nothing came from it for too long.
+    Timeout,
+    /// It broke off, and did not go on.
+    BrokenOff,
+    /// It sent other bytes than it had announced.
+    WrongBytes,
+    /// There was no room within the limit.
+    NoRoom,
+    /// The disk was full.
+    StorageFull,
+    /// The bytes could not be kept for another reason, which the log tells.
+    NotKept,
+}
+
+impl Reason {
+    pub(crate) const ALL: [(Reason, &'static str); 8] = [
+        (Reason::OriginError, "origin_error"),
+        (Reason::NoAnswer, "no_answer"),
+        (Reason::Timeout, "timeout"),
+        (Reason::BrokenOff, "broken_off"),
+        (Reason::WrongBytes, "wrong_bytes"),
+        (Reason::NoRoom, "no_room"),
+        (Reason::StorageFull, "storage_full"),
+        (Reason::NotKept, "not_kept"),
+    ];
+}
+
+/// Why a fill failed that ended so; none where it did not.
+pub(crate) fn reason(end: &End) -> Option<Reason> {
+    failure(end)?;
+    Some(match end {
+        End::Refused(_) => Reason::OriginError,
+        End::Unanswered { status, .. } if *status == StatusCode::GATEWAY_TIMEOUT => Reason::Timeout,
+        End::Unanswered { .. } => Reason::NoAnswer,
+        End::Broken { how: Break::Wrong, .. } => Reason::WrongBytes,
+        End::Broken { .. } => Reason::BrokenOff,
+        End::Uncached { why: "no-room", .. } => Reason::NoRoom,
+        End::Uncached { why: "storage-full", .. } => Reason::StorageFull,
+        End::Cached(_) | End::Uncached { .. } | End::NotKept(_) => Reason::NotKept,
+    })
 }
 
 /// How a fill ended that left its followers with this, or with an image and nothing more to tell.
@@ -103,7 +152,7 @@ mod tests {
     use crate::fill::Good;
 
     fn broken(reason: &str) -> End {
-        End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() }
+        End::Broken { how: Break::Off, status: StatusCode::BAD_GATEWAY, reason: reason.into() }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
@@ -26,6 +26,7 @@ use crate::origin::{Answer, AnswerBody};
 use crate::pace::Pace;
 use crate::pages::Pages;
 use crate::tally::Waiting;
+use crate::traces::Context;
 
 /// The last bytes are held back until the whole image is verified, so that nobody who gets them all got wrong ones.
 const HELD_BACK: u64 = 4096;
@@ -78,9 +79,20 @@ pub(crate) enum End {
     /// The origin did not answer, whoever asks.
     Unanswered { status: StatusCode, reason: Arc<str> },
     /// It broke off: the origin did, or sent wrong bytes.
-    Broken { status: StatusCode, reason: Arc<str> },
+    Broken { how: Break, status: StatusCode, reason: Arc<str> },
     /// It broke off because the bytes could not be kept; the origin is not to blame, and has the rest.
     NotKept(Option<Arc<Rest>>),
+}
+
+/// How a fill broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Break {
+    /// The origin did, and did not go on; or the daemon stops.
+    Off,
+    /// The bytes are not those that the origin had announced.
+    Wrong,
+    /// The image was deleted meanwhile: nobody's failure.
+    Deleted,
 }
 
 /// What was on its way when an image could not be kept any longer. It goes on to the first follower who comes to it;
@@ -155,6 +167,8 @@ pub(crate) struct Fill {
     /// Whether its image was committed, whatever has become of that since.
     stored: AtomicBool,
     pace: Mutex<Pace>,
+    /// Where in which trace it is, if it is traced.
+    pub(crate) trace: OnceLock<Context>,
 }
 
 impl Growing {
@@ -192,6 +206,7 @@ impl Fill {
             no_clients: AtomicUsize::new(0),
             stored: AtomicBool::new(false),
             pace: Mutex::new(Pace::new(Instant::now())),
+            trace: OnceLock::new(),
         })
     }
 

@@ -32,13 +32,14 @@ use crate::daemon::{Daemon, blocking};
 use crate::digest_fields::vouched_digests;
 use crate::error::chain;
 use crate::failures;
-use crate::fill::{End, Fill, Good, Growing, Progress};
+use crate::fill::{Break, End, Fill, Good, Growing, Progress};
 use crate::freshness::storable;
 use crate::image_head::ImageHead;
 use crate::memory;
 use crate::origin::{Answer, Description};
 use crate::rest::{content_length, goes_on, range_from, rest, resumed_at};
 use crate::retry_after::is_for_now;
+use crate::traces;
 
 /// How long a failure is remembered, so that a herd of clients does not become a herd of requests.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
@@ -50,13 +51,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Runs a fill to its end, in the background and in the name of `asker`.
 pub(crate) fn start(daemon: &Arc<Daemon>, fill: &Arc<Fill>, asker: Asker, found: Found, stop: &watch::Receiver<bool>) {
     let filler = Filler::new(daemon, fill, asker, found, stop);
+    let span = traces::of_fill(daemon.tracer.as_ref(), &fill.key);
+    if let Some(span) = &span {
+        fill.trace.set(span.context().clone()).ok();
+    }
     // The fill goes on without the client's connection, and on another thread.
-    daemon.runtime.spawn(async move {
+    daemon.runtime.spawn(traces::within(span, async move {
         let unfinished = Unfinished(filler.fill.clone(), filler.daemon.clone());
         let end = filler.run().await;
         debug!(image_id = %filler.fill.key.id, ?end, "the fill has ended");
         let remembered = end.as_ref().is_some_and(|end| filler.is_to_be_remembered(end));
-        filler.daemon.counters.fill_ended(failures::outcome(end.as_ref()), filler.fill.begun.elapsed());
+        let outcome = failures::outcome(end.as_ref());
+        let reason = end.as_ref().and_then(failures::reason);
+        filler.daemon.counters.fill_ended(outcome, reason, filler.fill.begun.elapsed());
+        filler.tell_trace(outcome, end.as_ref());
         if let Some(end) = end {
             filler.daemon.failures.remember(&filler.fill.key.id, &end);
             if !remembered {
@@ -72,7 +80,7 @@ pub(crate) fn start(daemon: &Arc<Daemon>, fill: &Arc<Fill>, asker: Asker, found:
         if filler.daemon.fills.len() == 0 && filler.fill.progress().size().is_some_and(|size| size >= LARGE) {
             blocking(memory::give_back).await;
         }
-    });
+    }));
 }
 
 /// What who begins a fill found in the cache.
@@ -90,7 +98,7 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         if matches!(self.0.progress(), Progress::Asking | Progress::Filling { .. }) {
             let reason = "the fill stopped".into();
-            self.0.set(Progress::Ended(End::Broken { status: StatusCode::BAD_GATEWAY, reason }));
+            self.0.set(Progress::Ended(End::Broken { how: Break::Off, status: StatusCode::BAD_GATEWAY, reason }));
         }
         self.1.fills.remove(&self.0);
     }
@@ -381,6 +389,9 @@ impl Filler {
                 let written = writer.written();
                 if resumed.is_some() {
                     self.daemon.counters.resumed.inc();
+                }
+                if let Some(span) = traces::current() {
+                    span.event("filling", vec![("icewell.fill.from", written.into())]);
                 }
                 info!(image_id = %self.fill.key.id, ?size, resumed = written, "filling");
                 self.daemon.open_images.watch(&image);

@@ -37,6 +37,7 @@ use crate::origin::{Answer, NoAnswer, Origin, caller_fields};
 use crate::pass;
 use crate::request_log::Outcome;
 use crate::route::Client;
+use crate::traces;
 
 /// How often one request begins anew because what it had found was gone the next moment.
 const MAX_ROUNDS: usize = 8;
@@ -223,6 +224,9 @@ impl Asked<'_> {
     /// Waits for the origin's answer to a fill, and then for no more than that.
     async fn follow(&self, fill: Arc<Fill>, began: bool, stale: bool) -> Followed {
         let mut progress = fill.follow();
+        if let Some((fill, span)) = fill.trace.get().filter(|_| !began).zip(traces::current()) {
+            span.link(fill);
+        }
         let unanswerable = |progress: &Progress| match progress {
             Progress::Asking => true,
             Progress::Filling { image, .. } if image.head.size.is_none() => {
@@ -288,7 +292,7 @@ impl Asked<'_> {
                 status.with_forward_status(refusal.status).append_to(response.headers_mut());
                 response.into()
             }
-            Progress::Ended(End::Broken { status, reason } | End::Unanswered { status, reason }) => {
+            Progress::Ended(End::Broken { status, reason, .. } | End::Unanswered { status, reason }) => {
                 let mut response = pass::failure(status, &format!("the origin failed: {reason}"));
                 CacheStatus::forwarded(Forward::UriMiss).append_to(response.headers_mut());
                 response.into()

@@ -17,7 +17,7 @@ const ROWS: (usize, usize) = (100, 1000);
 /// What of the list is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    /// Only those with this in their ID, in lower case.
+    /// Only those with this in their ID or name, in lower case.
     search: String,
     sort: Sort,
     descending: bool,
@@ -105,8 +105,11 @@ impl Wanted {
     }
 
     /// Which of these are on the page, in order, and how many were searched for. Only the page is put in order.
-    fn choose<'a>(&self, all: &'a [Summary]) -> (Vec<&'a Summary>, usize) {
-        let mut found: Vec<&Summary> = all.iter().filter(|image| contains(image.id.as_str(), &self.search)).collect();
+    fn choose<'a>(&self, all: &'a [Summary], names: &[Option<Box<str>>]) -> (Vec<&'a Summary>, usize) {
+        let named =
+            |at: usize| names.get(at).and_then(Option::as_deref).is_some_and(|name| contains(name, &self.search));
+        let wanted = |(at, image): &(usize, &Summary)| contains(image.id.as_str(), &self.search) || named(*at);
+        let mut found: Vec<&Summary> = all.iter().enumerate().filter(wanted).map(|(_, image)| image).collect();
         let (number, end) = (found.len(), self.offset.saturating_add(self.limit).min(found.len()));
         if self.offset >= end {
             return (Vec::new(), number);
@@ -148,7 +151,8 @@ pub(crate) async fn list(daemon: &Arc<Daemon>, wanted: Wanted) -> Result<Listed,
     let cache = daemon.cache.clone();
     blocking(move || {
         let all = counted.all.as_deref().unwrap_or_default();
-        let (chosen, found) = wanted.choose(all);
+        let names = if wanted.search.is_empty() { &[] } else { counted.names(&cache) };
+        let (chosen, found) = wanted.choose(all, names);
         let mut images = Vec::with_capacity(chosen.len());
         for image in chosen {
             // One that has gone meanwhile is no row.
@@ -199,8 +203,10 @@ mod tests {
             writer.commit().unwrap();
         }
         let all = cache.summaries().unwrap();
+        let names = all.iter().map(|image| (image.id.as_str() == "arch").then(|| "Rolling Linux".into()));
+        let names: Vec<Option<Box<str>>> = names.collect();
         let page = |query: &str| {
-            let (chosen, found) = Wanted::parse(Some(query)).unwrap().choose(&all);
+            let (chosen, found) = Wanted::parse(Some(query)).unwrap().choose(&all, &names);
             (chosen.iter().map(|image| image.id.to_string()).collect::<Vec<_>>().join(" "), found)
         };
         assert_eq!(page("sort=size&order=desc"), ("Debian-12 debian-11 alpine rocky arch".into(), 5));
@@ -210,6 +216,7 @@ mod tests {
         assert_eq!(page("sort=hits&offset=5"), (String::new(), 5));
         assert_eq!(page("sort=image_id&order=asc&search=DEBIAN"), ("Debian-12 debian-11".into(), 2));
         assert_eq!(page("sort=last_accessed&order=asc&limit=1"), ("Debian-12".into(), 5));
+        assert_eq!(page("search=rolling+l"), ("arch".into(), 1));
         assert_eq!(page("search=nothing"), (String::new(), 0));
         assert_eq!(page("limit=0"), (String::new(), 5));
     }

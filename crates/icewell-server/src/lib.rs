@@ -67,10 +67,13 @@ mod metrics;
 mod pace;
 mod page;
 mod prefetch;
+mod redact;
 mod request_log;
 mod rot;
 mod scrub;
+mod scrub_progress;
 mod status;
+mod traces;
 mod verifications;
 
 mod cache_status;
@@ -93,3 +96,4 @@ pub use keystone::{Credentials, FIELDS};
 pub use legacy_api::{LegacyAnswer, LegacyApi};
 pub use origin::is_glance;
 pub use server::serve;
+pub use traces::Otlp;

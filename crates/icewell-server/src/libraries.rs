@@ -79,8 +79,9 @@ async fn answer(
 ) -> Result<http::Response<request_log::Logged>, Infallible> {
     let started = Instant::now();
     let (mut request, body) = request.into_parts();
+    let waiting = request_log::asked(&serving.daemon, client.address, started, &request);
     let answered = route::answer(&serving.daemon, client, &mut request, Some(body), &serving.fills_stop).await;
-    Ok(request_log::log(&serving.daemon, client.address, started, &request, answered))
+    Ok(waiting.answered_by_library(answered))
 }
 
 /// HTTP/2 names scheme and host with the target (RFC 9113 §8.3.1): a `Host` says the same to whoever comes after us.

@@ -52,7 +52,9 @@ impl Gauges {
         })?;
         self.count("icewell_fills", "Fills under way in this daemon.", fills.len() as u64)?;
         self.count("icewell_fill_clients", "Clients that wait for the bytes of fills under way.", clients)?;
-        self.count("icewell_queue_length", "Images that are queued.", queued)
+        self.count("icewell_queue_length", "Images that are queued.", queued)?;
+        let due = daemon.scrub_progress.due();
+        self.count("icewell_scrub_due_images", "Cached images that are to be read again now.", due)
     }
 
     fn of_removals(&self, cache: &Cache) -> prometheus::Result<()> {
@@ -89,7 +91,7 @@ impl Gauges {
         self.count("icewell_file_system_free_bytes", "What may still be written to it.", file_system.available)?;
         // No tail, no series: an age of zero would tell of an image that was used just now.
         if let Some(tail) = counted.next.first() {
-            let age = SystemTime::now().duration_since(tail.last_accessed).unwrap_or_default();
+            let age = SystemTime::now().duration_since(tail.image.last_accessed).unwrap_or_default();
             let help = "How long the image that would be pruned next has not been used.";
             self.set("icewell_lru_tail_age_seconds", help, age.as_secs_f64())?;
         }

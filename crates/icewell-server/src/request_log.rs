@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{HeaderValue, RANGE};
+use http::header::{HeaderName, HeaderValue, RANGE, USER_AGENT};
 use http::request::Parts;
-use http::{Method, Response, StatusCode, Uri};
+use http::{Method, Response, Uri, Version};
 use http_body::{Frame, SizeHint};
 use tracing::info;
 
@@ -21,6 +21,15 @@ use crate::daemon::Daemon;
 use crate::fill::Fill;
 use crate::get_image::Answered;
 use crate::open_images::OpenImage;
+use crate::redact;
+use crate::traces::{Answering, Span};
+
+/// By what name a request is asked for in somebody's log: OpenStack's name for it, and that of others.
+const REQUEST_IDS: [HeaderName; 2] =
+    [HeaderName::from_static("x-openstack-request-id"), HeaderName::from_static("x-request-id")];
+/// What is told as the status of a request whose client did not wait for an answer: nginx's number for it, which no answer
+/// ever has.
+const CLIENT_IS_GONE: u16 = 499;
 
 /// What is to be counted when a response has ended.
 #[derive(Debug, Default)]
@@ -31,6 +40,8 @@ pub(crate) struct Outcome {
     pub(crate) hit: Option<Option<u64>>,
     /// What is read.
     pub(crate) read: Option<Read>,
+    /// What it is traced by.
+    pub(crate) span: Option<Span>,
 }
 
 /// What a response reads.
@@ -64,7 +75,7 @@ pub(crate) struct Logged {
 struct Line {
     started: Instant,
     client: SocketAddr,
-    status: StatusCode,
+    status: u16,
     decision: Decision,
     said: Option<Box<Said>>,
     daemon: Arc<Daemon>,
@@ -75,48 +86,82 @@ struct Line {
 struct Said {
     method: Method,
     target: Uri,
+    version: Version,
     range: Option<HeaderValue>,
+    agent: Option<HeaderValue>,
+    request_id: Option<HeaderValue>,
     cache: Option<HeaderValue>,
 }
 
-/// Notes what is known now of a request and its response; whoever sends the body tells the rest.
-pub(crate) fn begin(
-    daemon: &Arc<Daemon>,
+/// A request that waits for its answer. Dropped, it tells that its client did not.
+#[derive(Debug)]
+pub(crate) struct Waiting<'a> {
+    daemon: &'a Arc<Daemon>,
     client: SocketAddr,
     started: Instant,
-    request: &Parts,
-    answered: Answered,
-) -> (Response<Body>, Ending) {
-    let Answered { response, outcome } = answered;
+    said: Option<Box<Said>>,
+}
+
+/// Notes what is known of a request before it is answered.
+pub(crate) fn asked<'a>(daemon: &'a Arc<Daemon>, client: SocketAddr, started: Instant, request: &Parts) -> Waiting<'a> {
+    let headers = &request.headers;
     let said = tracing::enabled!(tracing::Level::INFO).then(|| {
         Box::new(Said {
             method: request.method.clone(),
             target: request.uri.clone(),
-            range: request.headers.get(RANGE).cloned(),
-            cache: response.headers().get(CACHE_STATUS).cloned(),
+            version: request.version,
+            range: headers.get(RANGE).cloned(),
+            agent: headers.get(USER_AGENT).cloned(),
+            request_id: REQUEST_IDS.iter().find_map(|name| headers.get(name)).cloned(),
+            cache: None,
         })
     });
-    let decision = cache_status::decision(response.headers());
-    let line = Line { started, client, status: response.status(), decision, said, daemon: daemon.clone() };
-    (response, Ending { sent: 0, first_byte: None, ended: false, outcome, line })
+    Waiting { daemon, client, started, said }
 }
 
-/// The same for a response that a library sends.
-pub(crate) fn log(
-    daemon: &Arc<Daemon>,
-    client: SocketAddr,
-    started: Instant,
-    request: &Parts,
-    answered: Answered,
-) -> Response<Logged> {
-    let (response, ending) = begin(daemon, client, started, request, answered);
-    response.map(|body| Logged { body: body.into_http(), ending })
+impl Waiting<'_> {
+    /// Notes what is known now of the response; whoever sends the body tells the rest.
+    pub(crate) fn answered(mut self, answered: Answered) -> (Response<Body>, Ending) {
+        let Answered { response, outcome } = answered;
+        let headers = response.headers();
+        let mut said = self.said.take();
+        if let Some(said) = &mut said {
+            said.cache = headers.get(CACHE_STATUS).cloned();
+            // Who answers knows best by what name to ask for it in its own log.
+            let theirs = REQUEST_IDS.iter().find_map(|name| headers.get(name)).cloned();
+            said.request_id = theirs.or_else(|| said.request_id.take());
+        }
+        let decision = cache_status::decision(headers);
+        let status = response.status().as_u16();
+        let (started, client, daemon) = (self.started, self.client, self.daemon.clone());
+        let line = Line { started, client, status, decision, said, daemon };
+        (response, Ending { sent: 0, first_byte: None, ended: false, outcome, line })
+    }
+
+    /// The same for a response that a library sends.
+    pub(crate) fn answered_by_library(self, answered: Answered) -> Response<Logged> {
+        let (response, ending) = self.answered(answered);
+        response.map(|body| Logged { body: body.into_http(), ending })
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let Some(said) = self.said.take() else { return };
+        let (started, client, daemon) = (self.started, self.client, self.daemon.clone());
+        let (status, decision) = (CLIENT_IS_GONE, Decision::None);
+        let line = Line { started, client, status, decision, said: Some(said), daemon };
+        line.write(&Sent { bytes: 0, first_byte: None, whole: false, trace: None });
+    }
 }
 
 impl Ending {
     pub(crate) fn sent(&mut self, bytes: u64) {
         if self.sent == 0 && bytes > 0 {
             self.first_byte = Some(self.line.started.elapsed());
+            if let Some(span) = &self.outcome.span {
+                span.event("first byte", Vec::new());
+            }
         }
         self.sent += bytes;
     }
@@ -126,23 +171,45 @@ impl Ending {
     }
 }
 
+/// What became of a response.
+struct Sent<'a> {
+    bytes: u64,
+    first_byte: Option<Duration>,
+    whole: bool,
+    trace: Option<&'a Span>,
+}
+
 impl Line {
-    fn write(&self, bytes: u64) {
+    fn write(&self, sent: &Sent<'_>) {
         let Some(said) = &self.said else { return };
-        let text =
-            |value: &Option<HeaderValue>| value.as_ref().and_then(|value| value.to_str().ok().map(str::to_owned));
+        // Whatever it is: what could steer a terminal is escaped where it is written.
+        let lossy = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let text = |value: &Option<HeaderValue>| value.as_ref().map(lossy);
+        // Names are in docs/http-api.md.
         info!(
             client = %self.client,
             method = said.method.as_str(),
-            path = said.target.to_string(),
+            path = redact::url(&said.target),
             range = text(&said.range),
-            status = self.status.as_u16(),
-            bytes,
-            ms = self.started.elapsed().as_millis() as u64,
+            status = self.status,
+            bytes = sent.bytes,
+            whole = sent.whole,
+            ms = millis(self.started.elapsed()),
+            first_byte_ms = sent.first_byte.map(millis),
+            decision = self.decision.name(),
             cache = text(&said.cache).unwrap_or_default(),
+            protocol = ?said.version,
+            user_agent = text(&said.agent),
+            request_id = text(&said.request_id),
+            trace_id = sent.trace.map(|span| span.context().trace.to_string()),
             "request"
         );
     }
+}
+
+/// In milliseconds, down to the microsecond: a hit takes less than one.
+fn millis(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1000.0
 }
 
 impl http_body::Body for Logged {
@@ -181,7 +248,12 @@ impl Drop for Ending {
             None => false,
         };
         line.daemon.counters.answered(line.decision, line.status, self.sent, hit, self.first_byte);
-        line.write(self.sent);
+        let trace = self.outcome.span.as_ref();
+        line.write(&Sent { bytes: self.sent, first_byte: self.first_byte, whole: self.ended, trace });
+        if let Some(span) = trace {
+            let (decision, from) = (line.decision.name(), line.decision.source().name());
+            Answering { status: line.status, sent: self.sent, whole: self.ended, decision, from }.told_to(span);
+        }
         match self.outcome.read.take().filter(|_| hit || self.sent > 0) {
             Some(Read::Cached(image)) => line.daemon.open_images.count(&image, hit),
             Some(Read::Fill(fill)) if hit => {

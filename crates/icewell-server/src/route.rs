@@ -12,9 +12,13 @@ use tokio::sync::watch;
 use crate::body::Sending;
 use crate::daemon::Daemon;
 use crate::get_image::{self, Answered};
+use crate::key::Key;
 use crate::origin::{Glance, image_of_file};
 use crate::pass::failure;
-use crate::{manage, proxy};
+use crate::{manage, proxy, traces};
+
+/// The form of the path of a Glance's image data.
+const ROUTE: &str = "/v2/images/{image_id}/file";
 
 /// Who sent a request, and by which scheme.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +78,7 @@ async fn route(
     }
     let Some(glance) = daemon.origin.glance() else {
         return match get_image::key(parts) {
-            Ok(key) => get_image::answer(daemon, client, &key, parts, stop).await,
+            Ok(key) => image(daemon, client, &key, None, parts, stop).await,
             Err(response) => (*response).into(),
         };
     };
@@ -86,7 +90,28 @@ async fn route(
     // To a Glance, a `Content-Range` in a request is a range of its own kind.
     let reads = matches!(parts.method, Method::GET | Method::HEAD) && !parts.headers.contains_key(CONTENT_RANGE);
     match image_of_file(parts.uri.path()).filter(|_| reads) {
-        Some(id) => get_image::answer(daemon, client, &Glance::key(id, parts.uri.query()), parts, stop).await,
+        Some(id) => image(daemon, client, &Glance::key(id, parts.uri.query()), Some(ROUTE), parts, stop).await,
         None => proxy::pass_on(daemon, glance, client, parts, body).await.into(),
+    }
+}
+
+/// Answers a request about an image, in a span where requests are traced.
+async fn image(
+    daemon: &Arc<Daemon>,
+    client: Client,
+    key: &Key,
+    route: Option<&'static str>,
+    parts: &Parts,
+    stop: &watch::Receiver<bool>,
+) -> Answered {
+    // Each at its own place: who is not traced has no room for the other.
+    match traces::of_request(daemon.tracer.as_ref(), client, parts, key, route) {
+        None => get_image::answer(daemon, client, key, parts, stop).await,
+        Some(span) => {
+            let answer = get_image::answer(daemon, client, key, parts, stop);
+            let mut answered = Box::pin(traces::within(Some(span.clone()), answer)).await;
+            answered.outcome.span = Some(span);
+            answered
+        }
     }
 }

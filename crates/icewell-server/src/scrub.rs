@@ -32,9 +32,16 @@ pub(crate) struct Scrub {
     pub(crate) rate: u64,
 }
 
+impl Scrub {
+    pub(crate) fn is_off(self) -> bool {
+        self.every.is_zero() || self.rate == 0
+    }
+}
+
 /// Starts the work, unless it is switched off; it ends when `stop` turns true.
 pub(crate) fn start(daemon: &Arc<Daemon>, scrub: Scrub, stop: &watch::Receiver<bool>) {
-    if !scrub.every.is_zero() && scrub.rate > 0 {
+    daemon.scrub_progress.goes_by(scrub);
+    if !scrub.is_off() {
         tokio::spawn(work(daemon.clone(), scrub, stop.clone()));
     }
 }
@@ -45,6 +52,7 @@ async fn work(daemon: Arc<Daemon>, scrub: Scrub, mut stop: watch::Receiver<bool>
         let cache = daemon.cache.clone();
         match blocking(move || cache.scrub_due(scrub.every)).await {
             Ok(due) => {
+                daemon.scrub_progress.found(due.len());
                 for id in due {
                     if *stop.borrow() {
                         return;
@@ -64,13 +72,19 @@ async fn read_again(daemon: &Arc<Daemon>, id: ImageId, rate: u64, stop: &watch::
     let (reading, read, stop) = (daemon.clone(), id.clone(), stop.clone());
     let verdict = blocking(move || {
         let (started, mut bytes) = (Instant::now(), 0u64);
+        if let Ok(Some(image)) = reading.cache.image(&read) {
+            reading.scrub_progress.begin(&read, image.size);
+        }
         reading.cache.scrub(&read, &mut |step| {
             bytes += step;
             reading.counters.scrubbed_bytes.inc_by(step);
+            reading.scrub_progress.read(step);
             wait_until(started + Duration::from_secs_f64(bytes as f64 / rate as f64), &stop)
         })
     });
-    match verdict.await {
+    let verdict = verdict.await;
+    daemon.scrub_progress.end();
+    match verdict {
         Ok(Some(Verdict::Corrupt(why))) => rot::is_corrupt(daemon, &id, &why).await,
         Ok(Some(verdict)) => {
             debug!(image_id = %id, ?verdict, "read again");

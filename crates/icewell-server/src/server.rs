@@ -30,10 +30,14 @@ use crate::scrub::Scrub;
 use crate::service::Service;
 use crate::threads::Threads;
 use crate::tls::Tls;
+use crate::traces::{Exporter, Tracer};
+use crate::via::Pseudonym;
 use crate::{admin, descriptors, history, janitor, memory, open_images, prefetch, scrub, socket};
 
 /// How long the end of a fill that is broken off is waited for.
 const SUSPEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the last traces are waited for at the end.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Runs the daemon until SIGTERM or SIGINT, then drains: running responses are finished, up to
 /// [`drain_timeout`](Config::drain_timeout), fills are broken off so that the next start resumes them.
@@ -64,6 +68,10 @@ struct Prepared {
     management: Management,
     session: Option<Session>,
     tls: Option<Arc<Tls>>,
+    /// What tells apart this process from others, in `Via` and in traces.
+    pseudonym: Pseudonym,
+    /// Who exports traces, and how many.
+    traces: Option<(Exporter, f64)>,
     cache: Cache,
     needs: Needs,
 }
@@ -72,7 +80,9 @@ impl Prepared {
     fn of(config: &mut Config) -> Result<Self, Error> {
         let token = config.admin_token_file.as_deref().map(AdminToken::read).transpose()?;
         let ca = config.origin_ca.clone().or_else(|| config.credentials.as_ref()?.ca().map(Into::into));
-        let files = [&config.tls_cert, &config.tls_key, &config.admin_token_file, &ca].into_iter().flatten();
+        let traces_ca = config.traces.as_ref().and_then(|to| to.ca.clone());
+        let files =
+            [&config.tls_cert, &config.tls_key, &config.admin_token_file, &ca, &traces_ca].into_iter().flatten();
         let files = files.chain(&config.sources).cloned().collect();
         let reach = Reach { timeout: config.origin_timeout, min_rate: config.origin_min_rate, ca };
         let origin = Origin::parse(&config.origin, &reach)?;
@@ -84,13 +94,18 @@ impl Prepared {
         let tls = Tls::of(config)?;
         let cache = open(config, &origin)?;
         let folder = if let Origin::Folder(folder) = &origin { Some(folder.path().to_owned()) } else { None };
-        let needs = Needs { dir: config.dir.clone(), folder, files };
-        Ok(Prepared { origin, management, session, tls, cache, needs })
+        let pseudonym = Pseudonym::new();
+        let traces =
+            config.traces.take().map(|to| Ok::<_, Error>((Exporter::new(&to, pseudonym.as_str())?, to.sample)));
+        let traces = traces.transpose()?;
+        let hosts = folder.is_none() || traces.is_some();
+        let needs = Needs { dir: config.dir.clone(), folder, hosts, files };
+        Ok(Prepared { origin, management, session, tls, pseudonym, traces, cache, needs })
     }
 }
 
 async fn run(mut config: Config, prepared: Prepared) -> Result<(), Error> {
-    let Prepared { origin, management, session, tls, cache, needs } = prepared;
+    let Prepared { origin, management, session, tls, pseudonym, traces, cache, needs } = prepared;
     let on_ready = config.on_ready.take();
     let listener = bind(config.listen).await?;
     let listen = listener.local_addr().map_err(|error| Error::new("cannot listen").with_source(error))?;
@@ -99,12 +114,17 @@ async fn run(mut config: Config, prepared: Prepared) -> Result<(), Error> {
     let adoption = if origin.glance().is_some() { Adoption::Allowed } else { Adoption::Refused };
     cache.bind_origin(origin.identity(), adoption)?;
     let service = session.map(Service::new);
+    let daemon = Daemon::new(cache, origin, Handle::current());
+    let tracer = traces
+        .map(|(exporter, sample)| Tracer::start(exporter, sample, daemon.counters.spans.clone(), &daemon.runtime));
     let daemon = Arc::new(Daemon {
         service,
+        tracer,
+        pseudonym,
         serve_stale: config.serve_stale,
         permits: Permits::new(config.auth_ttl),
         management,
-        ..Daemon::new(cache, origin, Handle::current())
+        ..daemon
     });
 
     open_images::let_go_before_removal(&daemon);
@@ -149,6 +169,9 @@ async fn run(mut config: Config, prepared: Prepared) -> Result<(), Error> {
     }
     stop_fills.send_replace(true);
     end_of_fills(&daemon).await;
+    if let Some(tracer) = &daemon.tracer {
+        tracer.flush(FLUSH_TIMEOUT).await;
+    }
     info!("stopped");
     Ok(())
 }

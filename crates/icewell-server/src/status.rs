@@ -15,7 +15,7 @@ use crate::failures::{self, Failure};
 use crate::fill::{Fill, Progress};
 use crate::health::{self, Known, Note};
 use crate::history::Forecast;
-use crate::verifications;
+use crate::{census, scrub_progress, verifications};
 
 /// How many of the queue are told by name.
 const QUEUED: usize = 100;
@@ -55,6 +55,8 @@ pub(crate) struct Status {
     removed: Vec<Gone>,
     /// Those that were asked for here, the latest first.
     verifications: Vec<verifications::Told>,
+    /// What is read again from time to time, and how far that is.
+    scrub: Scrub,
 }
 
 #[derive(Debug, Serialize)]
@@ -89,6 +91,15 @@ impl From<Totals> for Counters {
             failed_fills,
         }
     }
+}
+
+#[derive(Debug, Serialize)]
+struct Scrub {
+    #[serde(flatten)]
+    progress: scrub_progress::Told,
+    /// Since the daemon started: images that were read again and are sound, and such that were found to be wrong.
+    sound: u64,
+    corrupt: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -129,6 +140,8 @@ struct FileSystem {
 #[derive(Debug, Serialize)]
 struct Next {
     image_id: String,
+    /// What people call it, where the origin told.
+    name: Option<String>,
     size: u64,
     hits: u64,
     last_accessed: f64,
@@ -209,7 +222,7 @@ impl Status {
         let queued = blocking(move || cache.queued()).await?;
         let Counted { space, limit, file_system, .. } = &*counted;
         let now = SystemTime::now();
-        let tail = counted.next.first().map(|tail| now.duration_since(tail.last_accessed).unwrap_or_default());
+        let tail = counted.next.first().map(|tail| now.duration_since(tail.image.last_accessed).unwrap_or_default());
         let above_floor = file_system.available.saturating_sub(limit.floor(file_system.total));
         let room = limit.max_size.saturating_sub(counted.used()).min(above_floor);
         Ok(Status {
@@ -255,6 +268,11 @@ impl Status {
             failures: daemon.failures.last().into_iter().map(Failed::from).collect(),
             removed: daemon.cache.removals().into_iter().map(|removal| Gone::of(removal, now)).collect(),
             verifications: daemon.verifications.last(),
+            scrub: Scrub {
+                progress: daemon.scrub_progress.told(),
+                sound: daemon.counters.scrubbed.get(),
+                corrupt: daemon.counters.corrupt.get(),
+            },
         })
     }
 }
@@ -275,7 +293,7 @@ fn known(daemon: &Daemon, counted: &Counted, queued: usize, draining: bool) -> K
         own_failures: own,
         queued,
         can_fetch: daemon.origin.glance().is_none() || daemon.service.is_some(),
-        tail_age: counted.next.first().map(|tail| now.duration_since(tail.last_accessed).unwrap_or_default()),
+        tail_age: counted.next.first().map(|tail| now.duration_since(tail.image.last_accessed).unwrap_or_default()),
     }
 }
 
@@ -306,10 +324,11 @@ impl Filling {
     }
 }
 
-impl From<&icewell::Summary> for Next {
-    fn from(image: &icewell::Summary) -> Self {
+impl From<&census::Next> for Next {
+    fn from(next: &census::Next) -> Self {
+        let (image, name) = (&next.image, next.name.clone());
         let last_accessed = seconds(image.last_accessed);
-        Next { image_id: image.id.to_string(), size: image.size, hits: image.hits, last_accessed }
+        Next { image_id: image.id.to_string(), name, size: image.size, hits: image.hits, last_accessed }
     }
 }
 

@@ -16,6 +16,10 @@ impl Pseudonym {
         Pseudonym(format!("icewell-{:08x}", random & 0xffff_ffff))
     }
 
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Whether this daemon has passed the message on already.
     pub(crate) fn is_in(&self, headers: &HeaderMap) -> bool {
         let values = headers.get_all(VIA).iter().filter_map(|value| value.to_str().ok());

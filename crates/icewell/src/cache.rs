@@ -129,6 +129,11 @@ impl Cache {
         }
     }
 
+    /// What people call the image, where its origin told; nothing else of it is looked at, for who has many to ask about.
+    pub fn name(&self, id: &ImageId) -> Option<String> {
+        Tagged::Name(&self.folders.root, OsStr::new(id.as_str())).text(tag::NAME)
+    }
+
     /// The number of cached images, the sum of their sizes, and the bytes they really take on disk, in one pass.
     pub fn usage(&self) -> Result<Usage> {
         let mut usage = Usage::default();

@@ -9,7 +9,8 @@ use crate::clouds;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::log;
+use crate::log::{self, LogFormat};
+use crate::otlp;
 use crate::settings::Settings;
 use crate::units::{Size, Span};
 
@@ -33,7 +34,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, global: &Global, context: &Context<'_>) -> Result {
     let file = args.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
     let mut settings = args.settings.clone().or(file);
-    log::init_daemon(global, settings.log_format.unwrap_or_default())?;
+    let log_format = settings.log_format.unwrap_or_default();
+    log::init_daemon(global, log_format)?;
 
     let glance = &context.glance;
     settings.max_size = settings.max_size.or(glance.image_cache_max_size.map(Size));
@@ -52,9 +54,13 @@ pub(crate) fn run(args: &Args, global: &Global, context: &Context<'_>) -> Result
     if icewell_server::is_glance(&config.origin) {
         config.credentials = clouds::credentials_if_any(settings.os_cloud.as_deref())?;
     }
+    config.traces = otlp::traces(settings.otlp_endpoint.as_deref(), settings.otlp_sample)?;
     settings.apply(&mut config);
     config.sources.extend(args.config.clone());
-    config.on_ready = Some(OnReady(Box::new(tell_how_to_try)));
+    // Who reads objects does not want lines among them.
+    if log_format == LogFormat::Text {
+        config.on_ready = Some(OnReady(Box::new(tell_how_to_try)));
+    }
     icewell_server::serve(config)?;
     Ok(Exit::Done)
 }

@@ -37,9 +37,11 @@ mod manage;
 mod metrics;
 mod one_directory;
 mod open_images;
+mod request_log;
 mod rot;
 mod slow_origins;
 mod status;
+mod traces;
 
 mod origin_tls;
 mod proxy;

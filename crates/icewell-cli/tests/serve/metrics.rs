@@ -80,6 +80,9 @@ fn what_is_counted() {
         (r#"icewell_fills_total{outcome="refused"}"#, 2.0),
         (r#"icewell_fills_total{outcome="origin_error"}"#, 1.0),
         (r#"icewell_fills_total{outcome="broken"}"#, 1.0),
+        (r#"icewell_fill_failures_total{reason="origin_error"}"#, 1.0),
+        (r#"icewell_fill_failures_total{reason="broken_off"}"#, 1.0),
+        (r#"icewell_fill_failures_total{reason="no_answer"}"#, 0.0),
         ("icewell_fill_duration_seconds_count", 5.0),
         ("icewell_fill_mismatches_total", 0.0),
         ("icewell_images", 1.0),
@@ -121,6 +124,7 @@ fn wrong_bytes_and_a_resumed_fill_are_counted() {
     });
     let page = page(&daemon);
     assert_eq!(series(&page, "icewell_fill_mismatches_total"), 1.0);
+    assert_eq!(series(&page, r#"icewell_fill_failures_total{reason="wrong_bytes"}"#), 1.0);
     assert_eq!(series(&page, "icewell_fills_resumed_total"), 1.0);
 }
 
@@ -231,6 +235,87 @@ impl Drop for Prometheus {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// All texts under this name, however deep.
+fn all(value: &Value, name: &str) -> Vec<String> {
+    let inside = |values: &mut dyn Iterator<Item = &Value>| values.flat_map(|value| all(value, name)).collect();
+    match value {
+        Value::Object(object) => {
+            let mut found: Vec<String> = inside(&mut object.values());
+            found.extend(object.get(name).and_then(Value::as_str).map(str::to_owned));
+            found
+        }
+        Value::Array(array) => inside(&mut array.iter()),
+        _ => Vec::new(),
+    }
+}
+
+/// As it stands in a query.
+fn escaped(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[test]
+fn each_expression_of_the_dashboard_and_the_document_has_an_answer() {
+    let (_origin, daemon) = busy();
+    let prometheus = Prometheus::of(&daemon);
+    let ask = |expression: &str| prometheus.ask(&format!("/api/v1/query?query={}", escaped(expression)));
+    let samples = |told: &Value| told["data"]["result"].as_array().map_or(0, Vec::len);
+    until("there are two scrapes to compare", || samples(&ask("rate(icewell_requests_total[1m])")) > 0);
+    let dashboard = std::fs::read_to_string(docs("monitoring/dashboard.json")).unwrap();
+    let mut expressions = all(&serde_json::from_str(&dashboard).unwrap(), "expr");
+    assert!(expressions.len() > 20, "{expressions:?}");
+    let document = std::fs::read_to_string(docs("metrics.md")).unwrap();
+    let section = document.split("Expressions worth knowing").nth(1).unwrap();
+    let cells = section.lines().filter_map(|line| line.strip_prefix("| ")?.split_once("| `")?.1.strip_suffix("` |"));
+    let written: Vec<String> = cells.map(|cell| cell.replace("\\|", "|")).collect();
+    assert!(written.len() >= 4, "{written:?}");
+    expressions.extend(written);
+    for expression in expressions {
+        let told = ask(&expression.replace("$instance", ".*"));
+        assert_eq!(told["status"], "success", "{expression}: {told}");
+        // What does not grow is never full, and so has no answer.
+        assert!(samples(&told) > 0 || expression.contains("deriv"), "{expression} finds nothing");
+    }
+}
+
+/// What the directory holds is told as it is, and what was taken out of it with the reason.
+#[test]
+fn sizes_the_queue_and_what_was_removed_are_told() {
+    let image = Image::new(9, 400_000);
+    let origin = Origin::new(move |request| match request.target.as_str() {
+        "/later" => Reply::status(503),
+        _ => image.answer(request),
+    });
+    let daemon = Daemon::with(&origin, &["--max-size", "1MB"]);
+    for target in ["/a", "/b", "/c"] {
+        assert!(daemon.get(target).whole);
+        daemon.idle();
+    }
+    std::fs::write(daemon.dir.join("invalid/d"), [7; 5000]).unwrap();
+    std::fs::write(daemon.dir.join("queue/later"), "").unwrap();
+    until("it is counted", || daemon.metric("icewell_invalid_size_bytes") == 5000);
+    let page = page(&daemon);
+    for (name, value) in [
+        ("icewell_images", 2.0),
+        ("icewell_images_size_bytes", 800_000.0),
+        ("icewell_limit_bytes", 1_000_000.0),
+        ("icewell_used_bytes", 805_000.0),
+        ("icewell_queue_length", 1.0),
+        (r#"icewell_removed_files_total{reason="limit",what="image"}"#, 1.0),
+        (r#"icewell_removed_bytes_total{reason="limit",what="image"}"#, 400_000.0),
+        (r#"icewell_removed_files_total{reason="disk_full",what="image"}"#, 0.0),
+        ("icewell_scrub_due_images", 0.0),
+    ] {
+        assert_eq!(series(&page, name), value, "{name}\n{page}");
+    }
+    assert!(series(&page, "icewell_images_allocated_bytes") >= 800_000.0);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    for moment in ["icewell_counted_timestamp_seconds", "process_start_time_seconds"] {
+        assert!((now - 3600.0..=now).contains(&series(&page, moment)), "{moment}");
+    }
+    assert_eq!(series(&page, &format!("icewell_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"))), 1.0);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::daemon::Daemon;
 use crate::open_images::OpenImage;
 use crate::origin::AnswerBody;
 use crate::rot;
+use crate::traces::{self, Span};
 
 /// So much is read ahead of what is sent.
 const AHEAD: u64 = 8 << 20;
@@ -25,6 +26,8 @@ pub(crate) struct Cached {
     /// What tells a Glance who asks.
     caller: HeaderMap,
     image: Arc<OpenImage>,
+    /// What the request is traced by.
+    span: Option<Span>,
     /// The origin's own answer, and where it has come to.
     direct: Option<(u64, AnswerBody)>,
     /// Whether some of it had to be waited for: it is not in memory.
@@ -35,7 +38,7 @@ pub(crate) struct Cached {
 
 impl Cached {
     pub(crate) fn new(daemon: Arc<Daemon>, caller: HeaderMap, image: Arc<OpenImage>) -> Self {
-        Cached { daemon, caller, image, direct: None, cold: false, asked: 0 }
+        Cached { daemon, caller, image, span: traces::current(), direct: None, cold: false, asked: 0 }
     }
 
     /// The next bytes from `start` on, at most up to `end`, which is where the image ends if nobody says.
@@ -82,7 +85,8 @@ impl Cached {
     async fn ask_origin(&mut self, start: u64, end: u64) -> Option<AnswerBody> {
         let key = self.daemon.key_of(self.image.reader().id())?;
         let part = Part { start, end: Some(end), whole_too: true };
-        let body = ask_for_part(&self.daemon, &key, &self.caller, self.image.head(), part).await?;
+        let asked = ask_for_part(&self.daemon, &key, &self.caller, self.image.head(), part);
+        let body = Box::pin(traces::within(self.span.clone(), asked)).await?;
         self.daemon.counters.healed.inc();
         Some(body)
     }

@@ -1,6 +1,7 @@
 //! How a fill ends that brings no image.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
@@ -9,9 +10,13 @@ use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, SET_COOKIE};
 use tracing::{info, warn};
 
+use super::Filler;
+use crate::counters::FillEnd;
 use crate::error::chain;
+use crate::failures::failure;
 use crate::fill::{End, Refusal};
 use crate::origin::{Answer, NoAnswer};
+use crate::traces;
 
 /// The longest body of an answer that is not the image and is kept for all who wait.
 const MAX_REFUSAL: usize = 64 << 10;
@@ -55,6 +60,22 @@ pub(super) async fn refused(answer: Answer) -> End {
         }
     }
     End::Refused(Arc::new(Refusal { status, headers, body: kept.freeze() }))
+}
+
+impl Filler {
+    /// Says of the fill's span how it ended; the span ends.
+    pub(super) fn tell_trace(&self, outcome: FillEnd, end: Option<&End>) {
+        let Some(span) = traces::current() else { return };
+        span.set("icewell.fill.outcome", outcome.name());
+        span.set("icewell.fill.as_service", self.as_service.load(Ordering::Relaxed));
+        if let Some(size) = self.fill.progress().size() {
+            span.set("icewell.image.size", size);
+        }
+        if let Some((kind, _, reason)) = end.and_then(failure) {
+            span.fail(kind, &reason);
+        }
+        span.end();
+    }
 }
 
 impl From<End> for io::Error {

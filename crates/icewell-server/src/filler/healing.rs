@@ -13,6 +13,7 @@ use crate::fill::{Growing, Wanted};
 use crate::origin::{Answer, AnswerBody, NoAnswer};
 use crate::rest::{goes_on, range_from, rest, resumed_at};
 use crate::retry_after::{is_for_now, retry_after};
+use crate::traces;
 
 /// How often in a row the rest is asked for in vain.
 const MAX_IN_VAIN: u32 = 4;
@@ -80,6 +81,9 @@ impl Filler {
         loop {
             let Some(pause) = breaks.at(offset).filter(|_| not_before <= MAX_RETRY_AFTER) else { return Err(reason) };
             self.daemon.counters.retries.inc();
+            if let Some(span) = traces::current() {
+                span.event("retry", vec![("icewell.fill.from", offset.into()), ("reason", reason.as_str().into())]);
+            }
             warn!(image_id = %self.fill.key.id, reason, offset, "the origin broke off; asking for the rest");
             tokio::time::sleep(pause.max(not_before)).await;
             match self.ask_for_rest(offset, image).await {

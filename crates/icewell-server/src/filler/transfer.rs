@@ -16,9 +16,10 @@ use super::Filler;
 use super::healing::Breaks;
 use crate::daemon::blocking;
 use crate::error::chain;
-use crate::fill::{End, Fill, Growing, Progress, Rest, Wanted};
+use crate::fill::{Break, End, Fill, Growing, Progress, Rest, Wanted};
 use crate::origin::AnswerBody;
 use crate::pages::PIECE;
+use crate::traces;
 
 /// How many pieces of a body may wait for the disk.
 const PIECES_AHEAD: usize = 16;
@@ -42,7 +43,11 @@ impl Filler {
         let pumped = self.pump(&mut body, &pieces, &image).await;
         drop(pieces);
         let Ok(Written { writer, refused }) = (&mut writing).await else {
-            return Some(End::Broken { status: StatusCode::BAD_GATEWAY, reason: "the writer stopped".into() });
+            return Some(End::Broken {
+                how: Break::Off,
+                status: StatusCode::BAD_GATEWAY,
+                reason: "the writer stopped".into(),
+            });
         };
         match (refused, pumped) {
             (Some((error, mut unwritten)), pumped) => {
@@ -65,7 +70,7 @@ impl Filler {
                 if wanted == Wanted::NotKept {
                     return Some(End::NotKept(Some(Arc::new(Rest::new(written, Vec::new(), body)))));
                 }
-                Some(End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() })
+                Some(End::Broken { how: Break::Off, status: StatusCode::BAD_GATEWAY, reason: reason.into() })
             }
         }
     }
@@ -118,7 +123,7 @@ impl Filler {
             self.daemon.counters.mismatches.inc();
             let why = reason.clone();
             blocking(move || writer.roll_back(&why)).await;
-            return End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() };
+            return End::Broken { how: Break::Wrong, status: StatusCode::BAD_GATEWAY, reason: reason.into() };
         }
         if let Err(error) = blocking(move || writer.release()).await {
             warn!(image_id = %self.fill.key.id, %error, "what was written cannot be removed");
@@ -143,14 +148,18 @@ impl Filler {
             self.daemon.counters.mismatches.inc();
             let why = reason.clone();
             blocking(move || writer.roll_back(&why)).await;
-            return Some(End::Broken { status: StatusCode::BAD_GATEWAY, reason: reason.into() });
+            return Some(End::Broken { how: Break::Wrong, status: StatusCode::BAD_GATEWAY, reason: reason.into() });
         }
         let wanted = *self.fill.wanted().borrow();
         if wanted == Wanted::Gone {
             blocking(move || writer.release()).await.ok();
-            return Some(End::Broken { status: StatusCode::NOT_FOUND, reason: "the image was deleted".into() });
+            let reason = "the image was deleted".into();
+            return Some(End::Broken { how: Break::Deleted, status: StatusCode::NOT_FOUND, reason });
         }
         let size = writer.written();
+        if let Some(span) = traces::current() {
+            span.event("verified", Vec::new());
+        }
         self.fill.set(Progress::Whole { image, size });
         if wanted == Wanted::NotKept {
             blocking(move || writer.release()).await.ok();

@@ -15,6 +15,7 @@ use crate::error::chain;
 use crate::gone;
 use crate::origin::Glance;
 use crate::permits::Permit;
+use crate::traces;
 
 /// Why a caller does not get a Glance's image from here.
 pub(super) enum Denied {
@@ -28,14 +29,19 @@ impl Asked<'_> {
     /// Whether the caller may have the image; anybody may that is not a Glance's.
     pub(super) async fn permit(&self, size: u64, digest: Option<&Digest>) -> Result<(), Denied> {
         let Some(glance) = self.daemon.origin.glance() else { return Ok(()) };
+        let step = traces::step("authorize");
         let asked = self.daemon.permits.ask(glance, &self.caller, &self.key.id, size, digest).await;
-        self.daemon.counters.checked(match &asked {
+        let outcome = match &asked {
             Ok(Permit::Remembered) => Check::Remembered,
             Ok(Permit::Given) => Check::Allowed,
             Ok(Permit::Changed) => Check::Changed,
             Ok(Permit::Refused(_)) => Check::Refused,
             Err(_) => Check::Failed,
-        });
+        };
+        self.daemon.counters.checked(outcome);
+        if let Some(step) = step {
+            step.authorized(outcome);
+        }
         let answered = match asked {
             Ok(Permit::Remembered | Permit::Given) => return Ok(()),
             Ok(Permit::Changed) => return Err(Denied::Changed),

@@ -20,6 +20,7 @@ use super::{Answer, NoAnswer, Reach};
 use crate::body::Body;
 use crate::error::{Error, chain};
 use crate::tls::{certificates, provider};
+use crate::traces;
 
 /// How long an idle connection is kept. Servers close theirs too, gunicorn after two seconds: a request that meets that
 /// close is lost.
@@ -71,9 +72,16 @@ impl Client {
         Ok(Client { pool, timeout: reach.timeout, min_rate: reach.min_rate })
     }
 
-    /// Sends a request without a body. One that can do no harm is sent a second time if its connection was closed under
+    /// Sends a request without a body, in a span of its own where what it is for is traced. One that can do no harm is sent a second time if its connection was closed under
     /// it, as it may have been idle.
     pub(crate) async fn ask(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Answer, NoAnswer> {
+        let Some((asking, headers)) = traces::asked(method, uri, headers) else {
+            return self.ask_plainly(method, uri, headers).await;
+        };
+        asking.answered(self.ask_plainly(method, uri, &headers).await)
+    }
+
+    async fn ask_plainly(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Answer, NoAnswer> {
         let request = || {
             let mut request = Request::new(Body::empty().into_http());
             *request.method_mut() = method.clone();
@@ -93,8 +101,15 @@ impl Client {
         }
     }
 
-    /// Sends a request whose body is at hand, once.
+    /// Sends a request whose body is at hand, once, in a span of its own where what it is for is traced.
     pub(crate) async fn post(&self, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Result<Answer, NoAnswer> {
+        let Some((asking, headers)) = traces::asked(&Method::POST, uri, headers) else {
+            return self.post_plainly(uri, headers, body).await;
+        };
+        asking.answered(self.post_plainly(uri, &headers, body).await)
+    }
+
+    async fn post_plainly(&self, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Result<Answer, NoAnswer> {
         let mut request = Request::new(Body::text(body).into_http());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri.clone();

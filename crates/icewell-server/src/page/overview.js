@@ -13,6 +13,7 @@ export function overview(status, samples, refresh) {
   removed(status);
   failures(status);
   verifications(status);
+  scrub(status);
   set("where", `${status.origin} → ${status.dir}`);
   const old = status.now - status.counted > 5 ? ` The directory was counted ${ago(status.now, status.counted)}.` : "";
   set("about", `Icewell ${status.version}, up for ${span(status.uptime)}.${old}`);
@@ -103,7 +104,7 @@ function next(status) {
   const first = incomplete.count + invalid.count ? "Fills that were broken off or failed go first; then images" : "Images go";
   set("going-why", `${room > 0 ? `${size(room)} more fit` : "Nothing more fits"} within the limit of ${size(limit.max_size)}. When room is needed, or the disk is full, images go. ${first} in this order, those first that were not used for longest. Pinned images stay.`);
   const rows = status.next.map((image, at) => [
-    ["number wide", `${at + 1}.`], id(image.image_id), ["number", size(image.size)], ["number", plural(image.hits, "hit", "hits")],
+    ["number wide", `${at + 1}.`], id(image.image_id, image.name), ["number", size(image.size)], ["number", plural(image.hits, "hit", "hits")],
     ["number", `not used for ${span(Math.max(0, status.now - image.last_accessed))}`],
   ]);
   const heads = [["No.", "number wide"], ["Image"], ["Size", "number"], ["Hits", "number"], ["Why", "number"]];
@@ -142,4 +143,18 @@ function verifications(status) {
     ["number", ago(status.now, one.since)],
   ]);
   show(by("verifications"), ...(rows.length ? [make("h3", {}, "Verified"), table([["Image"], ["Found"], ["Asked for", "number"]], rows, "Verifications")] : []));
+}
+
+function scrub({ scrub: told }) {
+  const found = `Since the daemon started ${plural(told.sound, "image was", "images were")} read and found sound, ${count(told.corrupt)} found wrong and dropped.`;
+  if (!told.every) return show(by("scrub"), empty(`Off: cached images are not read again, so that what a disk loses is found only when it is asked for. ${found}`));
+  const how = `Each cached image is read once in ${span(told.every)}, at ${rate(told.rate)} at most, and compared with its digest.`;
+  const due = told.due ? `${plural(told.due, "image is", "images are")} due.` : "None is due.";
+  const parts = [empty(`${how} ${due} ${found}`)];
+  if (told.reading) {
+    const { image_id: name, size: whole, read } = told.reading;
+    const bar = make("progress", { "aria-label": `reading ${name} again`, max: whole || 1, value: read });
+    parts.push(table([["Image"], ["Progress"]], [[id(name), ["full", bar, make("div", { class: "quiet" }, `${size(read)} of ${size(whole)}`)]]], "Being read again"));
+  }
+  show(by("scrub"), ...parts);
 }
