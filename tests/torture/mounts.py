@@ -67,7 +67,8 @@ class PowerDisk:
         return line.strip()
 
     def mount(self):
-        self.loop = run("losetup", "-f", "--show", self.fuse / "disk")
+        # Of two who look for a free one at once, one is told that it is busy.
+        self.loop = patiently("losetup", "-f", "--show", self.fuse / "disk")
         run("mount", "-t", self.kind, "-o", "rw," + self.options if self.options else "rw", self.loop, self.path)
         self.mounted = True
 

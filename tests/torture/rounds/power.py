@@ -7,7 +7,7 @@ import directory
 from mounts import PowerDisk
 from scene import Scene, some_images
 
-CUTS = 5
+CUTS = 8
 OPTIONS = {"ext4": ["", "noatime", "data=journal", "commit=1"], "xfs": ["", "noatime", "largeio"]}
 
 
@@ -26,7 +26,7 @@ def plan(draw, kind):
                 # Fetched and committed before the load begins, so that they must be there afterwards.
                 "first": draw.shuffled(drop)[:2],
                 # Broken off by a stop before the load begins, so that the rest is enough afterwards.
-                "half": [half[n][0], 0.1 + 0.8 * draw.share()],
+                "half": [half[n][0], round(0.1 + 0.8 * draw.share(), 4)] if draw.chance(0.4) else None,
                 "add": [name for name, _, _ in added[n * 6 : n * 6 + 6]],
                 "queue": [wanted[n * 2][0], wanted[n * 2 + 1][0]],
                 # After so many blocks that are written to the disk: about what an image or two take, and most often less.
@@ -124,7 +124,8 @@ def goes_on(scene, name):
 
 def one_cut(scene, disk, daemon, cut, where):
     scene.drop(cut["drop"])
-    break_off(scene, daemon, *cut["half"])
+    if cut["half"]:
+        break_off(scene, daemon, *cut["half"])
     for name in cut["first"]:
         scene.get(name, must=True)
     daemon.idle()
@@ -151,7 +152,8 @@ def one_cut(scene, disk, daemon, cut, where):
         scene.tally.expect(status == 0, f"{where}: icewell {verb} ends with {status}: {output}")
     scene.watch.go_on()
     daemon.start()
-    goes_on(scene, cut["half"][0])
+    if cut["half"]:
+        goes_on(scene, cut["half"][0])
     for name in scene.names:
         scene.get(name, must=True)
     daemon.idle()
