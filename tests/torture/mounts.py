@@ -48,7 +48,7 @@ class PowerDisk:
         with open(self.image, "wb") as image:
             image.truncate(SIZE[kind])
         run(*MKFS[kind], self.image)
-        self.loop, self.mounted = None, False
+        self.mounted = False
         self.process = subprocess.Popen(
             [sys.executable, "-B", HERE / "disk.py", self.image, self.fuse], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -68,18 +68,17 @@ class PowerDisk:
 
     def mount(self):
         # Of two who look for a free one at once, one is told that it is busy.
-        self.loop = patiently("losetup", "-f", "--show", self.fuse / "disk")
-        run("mount", "-t", self.kind, "-o", "rw," + self.options if self.options else "rw", self.loop, self.path)
+        loop = patiently("losetup", "-f", "--show", self.fuse / "disk")
+        run("mount", "-t", self.kind, "-o", "rw," + self.options if self.options else "rw", loop, self.path)
         self.mounted = True
+        # It goes by itself with the mount, also where that goes because everybody was killed.
+        run("losetup", "-d", loop)
 
     def unmount(self):
         # A file system that has shut down answers no question, not even whether it is mounted.
         if self.mounted:
             patiently("umount", self.path)
             self.mounted = False
-        if self.loop:
-            patiently("losetup", "-d", self.loop)
-            self.loop = None
 
     def cut(self, blocks, seed, share, patience=1):
         """The power goes when so many blocks more are written, or when nothing is written any more: the moment, how many
