@@ -103,7 +103,7 @@ const F_SETSIG: libc::c_int = 10;
 static NO_GETXATTRAT: AtomicBool = AtomicBool::new(false);
 
 /// Reads an extended attribute of a name in a folder without opening the file: its length, or the system's error.
-/// None where the kernel does not know the call.
+/// None where the kernel does not know the call, or does not let us.
 pub(super) fn getxattrat(dir: BorrowedFd<'_>, name: &OsStr, key: &str, value: &mut [u8]) -> Option<io::Result<usize>> {
     if NO_GETXATTRAT.load(Ordering::Relaxed) {
         return None;
@@ -136,7 +136,9 @@ fn call_getxattrat(dir: BorrowedFd<'_>, name: &CStr, key: &CStr, value: &mut [u8
         return Some(Ok(usize::try_from(result).unwrap_or(0)));
     }
     let error = io::Error::last_os_error();
-    if error.raw_os_error() == Some(libc::ENOSYS) {
+    // EPERM is no answer about a file, to a question about one of its `user.` tags: it comes from a filter of system calls
+    // that is older than this one, of a container or of systemd.
+    if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) {
         NO_GETXATTRAT.store(true, Ordering::Relaxed);
         return None;
     }
