@@ -1,5 +1,8 @@
-//! The pull-through daemon of the Icewell image cache: the async edge around the synchronous library `icewell`.
+#![doc = include_str!("../README.md")]
 //!
+//! # Where things are
+//!
+//! The async edge around the synchronous library.
 //! A request's way: `server` takes it from the socket, `get_image` answers it in numbered steps. It finds the image
 //! in the cache, or joins the one `fill` of it under way, or starts that; the `filler` asks the `origin` and feeds
 //! the library's `Writer` on a thread of its own; `body` sends what is asked for, from a cached file and from
