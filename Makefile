@@ -6,7 +6,7 @@ export ICEWELL_TEST_IMAGES := $(CURDIR)/target/images
 VENV := target/glance-bed-venv
 GLANCE_TESTS := $(VENV)/bin/python -m pytest -q -c tests/glance/pytest.ini
 
-.PHONY: help check test fuzz torture test-rust test-python test-glance test-page test-torture page-pictures glance-facts bench bench-scale bench-http bench-http-page bench-driver docs docs-generated wheel images clean
+.PHONY: help check test fuzz torture test-rust test-python test-glance test-page test-torture page-pictures glance-facts bench bench-scale bench-http bench-http-page bench-driver docs docs-generated wheel images clean test-package deb sbom dist reproducible semver
 
 help: ## print this list (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,13 +14,13 @@ help: ## print this list (the default)
 check: ## everything short of running: format, lints, layers, licences, API documents
 	$(CARGO) fmt --all --check
 	scripts/layers.sh
-	@if command -v shellcheck >/dev/null; then set -x; shellcheck scripts/*.sh .ci/run; else echo 'shellcheck: skipped, not installed'; fi
+	@if command -v shellcheck >/dev/null; then set -x; shellcheck scripts/*.sh .ci/run packaging/deb/postinst packaging/deb/prerm packaging/deb/postrm; else echo 'shellcheck: skipped, not installed'; fi
 	@if $(CARGO) deny --version >/dev/null 2>&1; then set -x; $(CARGO) deny check bans licenses sources; else echo 'cargo deny: skipped, not installed'; fi
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --workspace
 
 test: ## everything that can fail, each part with its time; sets itself up (as root, with a network, the first time)
-	@failed=; for part in test-rust test-python test-glance test-page test-torture; do \
+	@failed=; for part in test-rust test-python test-glance test-page test-torture test-package; do \
 	    start=$$(date +%s); \
 	    $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
 	    echo "=== $$part: $$(($$(date +%s) - start)) s"; \
@@ -60,6 +60,13 @@ torture: ## kills, power cuts, bad origins, full disks: ten minutes of them, eve
 	scripts/setup.sh
 	$(CARGO) build --workspace
 	python3 -B tests/torture/run.py $(ARGS)
+
+# cargo-deb and the Debian take the time; each has a core.
+test-package: ## the Debian package, installed, upgraded and purged in a Debian of its own, with its systemd running
+	scripts/setup.sh
+	$(CARGO) build --workspace
+	@scripts/package-bed.sh & scripts/deb.sh tools && wait $$!
+	cd tests/package && python3 -B -W ignore -m unittest -q
 
 page-pictures: ## take the pictures of the page for docs/images again (five minutes, so that the charts have something to show)
 	$(CARGO) build --workspace
@@ -105,6 +112,22 @@ fuzz: ## look for inputs that break what is promised of them: SECONDS_EACH=60 fo
 	    $(CARGO) fuzz run --fuzz-dir . --sanitizer none $$target target/found/$$target corpus/$$target -- \
 	        -max_total_time=$(SECONDS_EACH) -max_len=4096 -print_final_stats=1 || exit 1; \
 	done
+
+deb: ## build the Debian package, into target/debian
+	scripts/deb.sh
+
+sbom: ## write down what the command is linked from (CycloneDX), and its licences, into target/sbom
+	scripts/sbom.py target/sbom
+
+dist: ## make and check all that is published: crates, wheel, Debian package (docs/releasing.md)
+	scripts/dist.sh
+
+reproducible: ## build what is published twice, in two folders, and compare
+	scripts/reproducible.sh
+
+# SINCE=REVISION; otherwise the newest release.
+semver: ## hold the interfaces of the libraries to those of the last release; needs cargo-semver-checks
+	scripts/semver.sh $(SINCE)
 
 wheel: ## build the Python package, into target/wheels
 	scripts/wheel.sh

@@ -18,6 +18,11 @@ packages=(
     prometheus      # scrapes our metrics; promtool checks them, and the alerts
     chromium        # opens the page of the admin listener
     chromium-driver # and does there what an operator does
+    strace          # which system calls are refused
+    dpkg-dev        # which packages our command needs
+    mmdebstrap      # a Debian for the tests of our package
+    iproute2        # its network
+    systemd-container # and what starts it
     grub-rescue-pc  # real bootable images
     qemu-system-x86 # boots one of them, as the tutorial does
     ipxe

@@ -3,7 +3,8 @@
 # it into VENV. What is built or put there already costs only the look; a wheel of other sources is removed.
 set -euo pipefail
 
-root=$(cd "$(dirname "$0")/.." && pwd)
+# shellcheck source=scripts/release-env.sh
+source "$(dirname "$0")/release-env.sh"
 maturin=$root/target/maturin-venv
 wheels=$root/target/wheels
 
@@ -18,7 +19,7 @@ if [[ ! $maturin/ready -nt $0 ]]; then
 fi
 
 # What the wheel is made of: unless one of these is newer, there is nothing to build.
-sources=("$root"/{Cargo.toml,Cargo.lock,scripts/wheel.sh,crates/icewell/{Cargo.toml,README.md,src}}
+sources=("$root"/{Cargo.toml,Cargo.lock,scripts/wheel.sh,scripts/release-env.sh,crates/icewell/{Cargo.toml,README.md,src}}
     "$root"/bindings/python/{Cargo.toml,README.md,pyproject.toml,src,python})
 built() {
     compgen -G "$wheels/icewell-*.whl" | head -n 1

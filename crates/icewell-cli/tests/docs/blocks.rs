@@ -25,6 +25,26 @@ const BY_HAND: &[(&str, &str, &str)] = &[
         "builds for minutes; what it starts is started in the other examples",
     ),
     ("README.md", "make test", "runs this very test"),
+    (
+        "README.md",
+        "make deb && sudo apt-get install ./target/debian/icewell_*.deb",
+        "builds for minutes; `make test-package` installs such a package elsewhere",
+    ),
+    ("docs/install.md", "make deb", "as in README.md"),
+    (
+        "docs/install.md",
+        "setpriv --reuid=icewell --regid=icewell --init-groups icewell serve --config /etc/icewell/icewell.toml",
+        "needs the package's user; `make test-package` starts it so",
+    ),
+    ("docs/install.md", "sudo apt-get install ./icewell_NEW.deb", "`make test-package` goes both ways"),
+    ("docs/install.md", "cargo install --locked --path crates/icewell-cli", "builds for minutes"),
+    ("docs/install.md", "make wheel", "`make test-python` does"),
+    ("crates/icewell-cli/README.md", "cargo install icewell-cli", "is not published yet"),
+    (
+        "crates/icewell-cli/README.md",
+        "icewell serve --dir /var/cache/icewell --origin https://images.example",
+        "there is no such host; the how-tos do it with one",
+    ),
     ("bench/http/README.md", "make bench-http", "takes half an hour of a quiet machine"),
     ("docs/page.md", "ssh -L 9293:127.0.0.1:9293 cache-host", "needs a second machine"),
 ];
