@@ -12,6 +12,7 @@ packages=(
     curl            # clients and origins as people have them
     openssl         # certificates
     nginx-light
+    jq              # reads the log, as an operator does
     python3
     python3-venv    # where Glance is installed for the tests of the driver
     man-db          # reads our man pages
