@@ -33,9 +33,9 @@ class Scene:
         for name, size, holes in images:
             self.origin.put(Image(name, size, holes=holes))
 
-    def daemon(self, *options, point=None):
+    def daemon(self, *options):
         limit = ["--max-size", str(self.plan["limit"])] if "limit" in self.plan else []
-        daemon = Daemon(self.directory, self.origin, self.tally, *limit, *options).start(point)
+        daemon = Daemon(self.directory, self.origin, self.tally, *limit, *options).start()
         self.daemons.append(daemon)
         if self.watch is None and limit:
             self.watch = directory.Watch(self.directory, self.plan["limit"], self.tally)

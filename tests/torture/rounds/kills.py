@@ -57,7 +57,12 @@ def play(folder, tally, plan):
         scene.put(plan["added"])
         steps = plan["steps"]
         kills = [step["when"] for step in steps if step["what"] == "daemon"]
-        daemon = scene.daemon(point=kills[0].get("point"))
+        # The first binds the directory to its origin. One that dies before would leave a directory that `add` fills with images
+        # of which nobody knows where they are from, and the next would refuse it.
+        daemon = scene.daemon()
+        if "point" in kills[0]:
+            daemon.kill()
+            daemon.start(kills[0]["point"])
         scene.read(plan["readers"])
         for number, step in enumerate(steps):
             where = f"after step {number}"
