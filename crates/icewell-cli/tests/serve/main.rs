@@ -30,6 +30,8 @@ mod full_disk;
 mod garbage;
 mod healing;
 mod intruders;
+#[cfg(debug_assertions)]
+mod killed;
 mod lifecycle;
 mod limit;
 mod lost_disk;
