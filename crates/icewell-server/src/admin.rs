@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tracing::warn;
 
 use crate::body::{Body, HttpBody};
@@ -22,30 +22,38 @@ use crate::daemon::{Daemon, blocking};
 use crate::error::{Error, chain};
 use crate::pass::{failure, without_body};
 use crate::status::Status;
-use crate::{admin_actions, image_list, manage, metrics, page, request_log};
+use crate::{admin_actions, image_list, manage, metrics, page, request_log, socket};
 
 /// The most bytes of a request's head: about this much.
 const MAX_HEAD: usize = 16 << 10;
+/// How many connections are served at a time: a browser takes six, and nobody else one for each client.
+const MAX_CONNECTIONS: usize = 256;
+/// How long a connection may stay without a request, and a request's head may take.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Serves the admin listener in the background; its address.
 pub(crate) fn start(
     listener: TcpListener,
     daemon: &Arc<Daemon>,
+    send_timeout: Duration,
     draining: &watch::Receiver<bool>,
     fills_stop: &watch::Receiver<bool>,
 ) -> Result<SocketAddr, Error> {
     let address = listener.local_addr().map_err(|error| Error::new("cannot listen").with_source(error))?;
     let (daemon, draining, fills_stop) = (daemon.clone(), draining.clone(), fills_stop.clone());
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     tokio::spawn(async move {
         loop {
+            let Ok(place) = room.clone().acquire_owned().await else { return };
             let (stream, client) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     warn!(%error, "cannot accept a connection of an admin");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
             };
+            socket::set_up(&stream, client, send_timeout);
             let (daemon, draining, fills_stop) = (daemon.clone(), draining.clone(), fills_stop.clone());
             let service = service_fn(move |request: Request<Incoming>| {
                 let (daemon, draining, fills_stop) = (daemon.clone(), draining.clone(), fills_stop.clone());
@@ -68,8 +76,12 @@ pub(crate) fn start(
                 }
             });
             let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new()).max_buf_size(MAX_HEAD);
-            tokio::spawn(http.serve_connection(TokioIo::new(stream), service));
+            http.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT).max_buf_size(MAX_HEAD);
+            let connection = http.serve_connection(TokioIo::new(stream), service);
+            tokio::spawn(async move {
+                connection.await.ok();
+                drop(place);
+            });
         }
     });
     Ok(address)

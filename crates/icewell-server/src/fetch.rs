@@ -16,10 +16,20 @@ use crate::keystone::{Credentials, Session};
 use crate::origin::{Origin, Reach};
 use crate::service::Service;
 
-/// How long the origin may take to connect, to answer, and between two pieces of a body.
-const ORIGIN_TIMEOUT: Duration = Duration::from_secs(30);
-/// How many bytes have to come in a second.
-const ORIGIN_MIN_RATE: u64 = 1024;
+/// How long an origin is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How long it may take to connect, to answer, and between two pieces of a body.
+    pub timeout: Duration,
+    /// How many bytes of a body have to come in a second, measured over `timeout` of waiting for it; 0 for any.
+    pub min_rate: u64,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience { timeout: Duration::from_secs(30), min_rate: 1024 }
+    }
+}
 
 /// Fetches images from one origin.
 #[derive(Debug)]
@@ -55,8 +65,13 @@ impl Fetcher {
     /// # Errors
     ///
     /// A usage error for text that is no origin, and for a Glance without credentials; one of the library where the cache is bound to another.
-    pub fn new(cache: Cache, origin: &str, credentials: Option<Credentials>) -> Result<Self, Error> {
-        Fetcher::make(cache, origin, credentials, Bind::ToOrigin)
+    pub fn new(
+        cache: Cache,
+        origin: &str,
+        credentials: Option<Credentials>,
+        patience: Patience,
+    ) -> Result<Self, Error> {
+        Fetcher::make(cache, origin, credentials, patience, Bind::ToOrigin)
     }
 
     /// A fetcher for a cache that a Glance itself uses, from that Glance. It leaves the cache bound as it is, or to
@@ -66,12 +81,18 @@ impl Fetcher {
     ///
     /// As those of [`new`](Fetcher::new).
     pub fn beside_glance(cache: Cache, origin: &str, credentials: Credentials) -> Result<Self, Error> {
-        Fetcher::make(cache, origin, Some(credentials), Bind::Not)
+        Fetcher::make(cache, origin, Some(credentials), Patience::default(), Bind::Not)
     }
 
-    fn make(cache: Cache, origin: &str, credentials: Option<Credentials>, bind: Bind) -> Result<Self, Error> {
+    fn make(
+        cache: Cache,
+        origin: &str,
+        credentials: Option<Credentials>,
+        Patience { timeout, min_rate }: Patience,
+        bind: Bind,
+    ) -> Result<Self, Error> {
         let ca = credentials.as_ref().and_then(|credentials| credentials.ca().map(Into::into));
-        let origin = Origin::parse(origin, &Reach { timeout: ORIGIN_TIMEOUT, min_rate: ORIGIN_MIN_RATE, ca })?;
+        let origin = Origin::parse(origin, &Reach { timeout, min_rate, ca })?;
         let credentials = credentials.filter(|_| origin.glance().is_some());
         if origin.glance().is_some() && credentials.is_none() {
             return Err(Error::usage(
@@ -79,7 +100,7 @@ impl Fetcher {
                  or name a cloud of clouds.yaml with --os-cloud",
             ));
         }
-        let session = credentials.map(|credentials| Session::new(credentials, ORIGIN_TIMEOUT)).transpose()?;
+        let session = credentials.map(|credentials| Session::new(credentials, timeout)).transpose()?;
         if bind == Bind::ToOrigin {
             // As in `serve`: a Glance's images have the same names everywhere.
             let adoption = if origin.glance().is_some() { Adoption::Allowed } else { Adoption::Refused };

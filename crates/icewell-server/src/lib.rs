@@ -25,6 +25,7 @@ mod libraries;
 mod memory;
 mod server;
 mod socket;
+mod taking;
 mod threads;
 mod tls;
 
@@ -94,7 +95,7 @@ pub mod fuzzing;
 
 pub use config::{Config, OnReady, Ready};
 pub use error::Error;
-pub use fetch::{Fetched, Fetcher};
+pub use fetch::{Fetched, Fetcher, Patience};
 pub use keystone::{Credentials, FIELDS};
 pub use legacy_api::{LegacyAnswer, LegacyApi};
 pub use origin::is_glance;

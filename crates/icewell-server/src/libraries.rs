@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{HOST, HeaderValue};
@@ -17,6 +18,7 @@ use crate::closing::{Closing, Ending};
 use crate::connection::{Rewound, Serving, Wire};
 use crate::request_log;
 use crate::route::{self, Client};
+use crate::taking::{Counted, Taken, Taking};
 
 /// The most bytes of a request's head: about this much, as what came with it is looked at.
 const MAX_HEAD: usize = 64 << 10;
@@ -31,10 +33,11 @@ const SEND_BUFFER: usize = 1 << 20;
 pub(crate) struct Libraries {
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
+    send_timeout: Duration,
 }
 
 impl Libraries {
-    pub(crate) fn new(idle_timeout: Duration) -> Self {
+    pub(crate) fn new(idle_timeout: Duration, send_timeout: Duration) -> Self {
         let mut http1 = http1::Builder::new();
         http1.timer(TokioTimer::new()).header_read_timeout(idle_timeout).max_buf_size(MAX_HEAD);
         let mut http2 = http2::Builder::new(TokioExecutor::new());
@@ -46,7 +49,7 @@ impl Libraries {
             // Who does not answer this is gone; a connection without requests is none too many.
             .keep_alive_interval(idle_timeout)
             .keep_alive_timeout(idle_timeout);
-        Libraries { http1, http2 }
+        Libraries { http1, http2, send_timeout }
     }
 
     /// Goes on with a connection of HTTP/1, to its end.
@@ -66,9 +69,18 @@ impl Libraries {
 
     /// Serves a connection of HTTP/2, to its end.
     pub(crate) async fn http2(&self, wire: Wire, client: Client, serving: Serving, watcher: Watcher) {
-        let service = service_fn(move |request| answer(serving.clone(), client, as_http1(request)));
+        let taking = Arc::new(Taking::default());
+        let wire = Counted::new(wire, taking.clone());
+        let told = taking.clone();
+        let service = service_fn(move |request| {
+            let (answer, taking) = (answer(serving.clone(), client, as_http1(request)), told.clone());
+            async move { answer.await.map(|response| response.map(|body| Taken::new(body, taking))) }
+        });
         let connection = watcher.watch(self.http2.serve_connection(TokioIo::new(wire), service));
-        ended(connection.await, client);
+        tokio::select! {
+            end = connection => ended(end, client),
+            () = taking.ends(self.send_timeout) => debug!(client = %client.address, "the client takes nothing"),
+        }
     }
 }
 

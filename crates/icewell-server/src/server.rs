@@ -134,7 +134,7 @@ async fn run(mut config: Config, prepared: Prepared) -> Result<(), Error> {
     let (stop_fills, fills_stop) = watch::channel(false);
     let (draining, drain) = watch::channel(false);
     let admin = match config.admin {
-        Some(address) => Some(admin::start(bind(address).await?, &daemon, &drain, &fills_stop)?),
+        Some(address) => Some(admin::start(bind(address).await?, &daemon, config.send_timeout, &drain, &fills_stop)?),
         None => None,
     };
     janitor::start(&daemon, config.stall_time, &fills_stop);
@@ -301,7 +301,7 @@ impl Connections {
             permits: permits as u32,
             threads: Threads::start()?,
             graceful: GracefulShutdown::new(),
-            libraries: Libraries::new(config.idle_timeout),
+            libraries: Libraries::new(config.idle_timeout, config.send_timeout),
         })
     }
 

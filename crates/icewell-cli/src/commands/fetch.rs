@@ -1,13 +1,14 @@
 //! `icewell fetch`: images from the origin into the cache, now.
 
 use icewell::ImageId;
-use icewell_server::{Fetched, Fetcher};
+use icewell_server::{Fetched, Fetcher, Patience};
 
 use super::batch::Batch;
 use crate::clouds;
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::output::size;
+use crate::units::{Size, Span};
 
 /// Fetch images from the origin, or all that is queued
 ///
@@ -29,6 +30,14 @@ pub(crate) struct Args {
     /// From a Glance, log in as this cloud of clouds.yaml [default: as OpenStack's clients do]
     #[arg(long, value_name = "NAME", env = "ICEWELL_OS_CLOUD", hide_env_values = true)]
     os_cloud: Option<String>,
+
+    /// Give the origin up if it sends nothing for this long [default: 30s]
+    #[arg(long, value_name = "TIME", env = "ICEWELL_ORIGIN_TIMEOUT", hide_env_values = true)]
+    origin_timeout: Option<Span>,
+
+    /// Break a body off that comes with fewer bytes a second than this; 0 takes any [default: 1KiB]
+    #[arg(long, value_name = "SIZE", env = "ICEWELL_ORIGIN_MIN_RATE", hide_env_values = true)]
+    origin_min_rate: Option<Size>,
 }
 
 pub(crate) fn run(args: &Args, context: &Context<'_>) -> Result {
@@ -49,7 +58,12 @@ pub(crate) fn run(args: &Args, context: &Context<'_>) -> Result {
         true => clouds::credentials(args.os_cloud.as_deref())?,
         false => None,
     };
-    let fetcher = Fetcher::new(cache, &origin, credentials)?;
+    let usual = Patience::default();
+    let patience = Patience {
+        timeout: args.origin_timeout.map_or(usual.timeout, |Span(timeout)| timeout),
+        min_rate: args.origin_min_rate.map_or(usual.min_rate, |Size(bytes)| bytes),
+    };
+    let fetcher = Fetcher::new(cache, &origin, credentials, patience)?;
     let mut batch = Batch::new(output);
     for id in &ids {
         let bar = output.bar(id.as_str(), None);

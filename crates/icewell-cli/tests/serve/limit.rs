@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -203,6 +204,24 @@ fn more_connections_than_allowed_wait_for_their_turn() {
     gate.open();
     waiting.head().finish().is(&image.bytes);
     second.finish().is(&image.bytes);
+}
+
+/// The connections to this port that the kernel has taken and nobody else (`proc_net_tcp(5)`): they belong to no file.
+fn waiting(port: u16) -> usize {
+    let (local, table) = (format!(":{port:04X}"), fs::read_to_string("/proc/net/tcp").unwrap());
+    let lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    lines.filter(|fields| fields[1].ends_with(&local) && fields[3] == "01" && fields[9] == "0").count()
+}
+
+#[test]
+fn more_connections_of_admins_than_are_served_wait_for_their_turn() {
+    let daemon = Daemon::of(&Origin::of(&Image::new(12, 10)));
+    let mut silent: Vec<_> = (0..256).map(|_| TcpStream::connect(daemon.admin).unwrap()).collect();
+    until("all are served", || waiting(daemon.admin.port()) == 0);
+    let asked = Ask::get("/readyz").sent(daemon.admin);
+    until("it waits", || waiting(daemon.admin.port()) == 1);
+    silent.pop();
+    assert_eq!(asked.head().finish().status, 200);
 }
 
 /// Whoever writes keeps within the limit: the daemon for many clients, `add` and `fetch` beside it, while `prune`, `rm` and

@@ -25,6 +25,18 @@ fn a_body_that_drips_is_broken_off() {
 }
 
 #[test]
+fn a_fetch_breaks_off_what_drips_too() {
+    let image = Image { ranges: false, ..Image::new(8, 1_000_000) };
+    let told = image.clone();
+    let origin = Origin::new(move |request| told.answer(request).dripping(500_000));
+    let temp = tempfile::tempdir().unwrap();
+    let (dir, url) = (temp.path().join("cache"), origin.url());
+    let [timeout, short, rate, high] = IMPATIENT;
+    let ran = icewell(["fetch", "a", "--dir", dir.to_str().unwrap(), "--origin", &url, timeout, short, rate, high]);
+    assert!(ran.status == Some(1) && ran.stderr.contains("too slowly"), "{ran:?}");
+}
+
+#[test]
 fn a_drip_in_the_middle_is_healed_like_a_break() {
     let image = Image::new(2, 3_000_000);
     let told = image.clone();

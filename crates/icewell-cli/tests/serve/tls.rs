@@ -1,6 +1,7 @@
 //! TLS towards clients.
 
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -97,6 +98,33 @@ fn many_images_over_one_connection_of_http_2() {
     // curl opens a second one at most while it does not know yet what the first is.
     let connections: u32 = said.lines().filter_map(|line| line.split(' ').nth(1)?.parse::<u32>().ok()).sum();
     assert!(connections < 20, "{said}");
+}
+
+#[test]
+fn a_client_of_http_2_that_keeps_its_window_shut_is_cut_off() {
+    let authority = Authority::new("ca");
+    let image = Image::new(13, 3_000_000);
+    let origin = Origin::of(&image);
+    let issued = authority.issue("server");
+    let [cert, cert_file, key, key_file] = issued.options();
+    let daemon = Daemon::with(&origin, &[cert, cert_file, key, key_file, "--send-timeout", "300ms"]);
+    let mut client = openssl(&["s_client", "-quiet", "-alpn", "h2", "-connect", &daemon.address.to_string()]);
+    let mut client = client.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut said = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    // SETTINGS: a window of no bytes for each stream (RFC 9113 §6.5).
+    said.extend([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0]);
+    // HEADERS that end stream 1: GET, https, the path, the host (RFC 7541 §6, without Huffman's code).
+    said.extend([0, 0, 9, 1, 5, 0, 0, 0, 1, 0x82, 0x87, 4, 2, b'/', b'a', 1, 1, b'x']);
+    let mut stdin = client.stdin.take().unwrap();
+    stdin.write_all(&said).unwrap();
+    until("it is hung up on", || client.try_wait().unwrap().is_some());
+    let logged = daemon.logged("request client");
+    assert!(
+        logged.len() == 1 && logged[0].contains("status=200") && !logged[0].contains("bytes=3000000"),
+        "{logged:?}"
+    );
+    daemon.idle();
+    gets(&daemon, &authority.cert, &image);
 }
 
 #[test]
