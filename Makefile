@@ -135,8 +135,9 @@ wheel: ## build the Python package, into target/wheels
 docs: ## the documents as a site with the API documents, man pages, shell completions and links, under target/
 	scripts/docs.sh
 
-docs-generated: ## write anew what is made of the program in docs/: commands.md
+docs-generated: ## write anew what is made of the program in docs/: commands.md, configuration.md
 	ICEWELL_WRITE_DOCS=1 $(CARGO) test -q --workspace --bin icewell reference
+	$(CARGO) run -q -p icewell-cli -- config --reference > docs/configuration.md
 
 clean: ## remove all that was built, test images too
 	$(CARGO) clean

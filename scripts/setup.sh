@@ -16,6 +16,7 @@ packages=(
     python3
     python3-venv    # where Glance is installed for the tests of the driver
     man-db          # reads our man pages
+    systemd         # hands sockets over to the daemon
     prometheus      # scrapes our metrics; promtool checks them, and the alerts
     chromium        # opens the page of the admin listener
     chromium-driver # and does there what an operator does

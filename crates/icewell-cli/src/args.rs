@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::commands::{
-    add, adopt, clean, completions, doctor, fetch, get, ls, man, pin, prune, queue, rm, serve, status, unpin, unqueue,
-    verify,
+    add, adopt, clean, completions, config, doctor, fetch, get, ls, man, pin, prune, queue, rm, serve, status, top,
+    unpin, unqueue, verify,
 };
 
 /// An image cache for clouds: whole VM images on the local disk, one directory the whole database.
@@ -24,12 +24,12 @@ pub(crate) struct Cli {
 }
 
 /// Options that every verb has, before it or after it.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// The cache directory; made if missing
     ///
-    /// Otherwise image_cache_dir of --glance-conf; else /var/cache/icewell for root, and icewell in the user's cache
+    /// Otherwise image_cache_dir of --glance-conf, or dir in /etc/icewell/icewell.toml; else /var/cache/icewell for root, and icewell in the user's cache
     /// directory ($XDG_CACHE_HOME, or ~/.cache) for anybody else.
     #[arg(long, global = true, value_name = "DIR", env = "ICEWELL_DIR", hide_env_values = true)]
     pub(crate) dir: Option<PathBuf>,
@@ -60,6 +60,7 @@ pub(crate) enum Command {
     Serve(Box<serve::Args>),
     Ls(ls::Args),
     Status(status::Args),
+    Top(top::Args),
     Add(add::Args),
     Get(get::Args),
     Rm(rm::Args),
@@ -72,6 +73,7 @@ pub(crate) enum Command {
     Clean(clean::Args),
     Verify(verify::Args),
     Doctor(doctor::Args),
+    Config(Box<config::Args>),
     Adopt(adopt::Args),
     Completions(completions::Args),
     Man(man::Args),

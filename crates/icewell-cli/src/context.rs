@@ -9,9 +9,11 @@ use crate::args::Global;
 use crate::failure::{Failure, Result};
 use crate::glance_conf::GlanceConf;
 use crate::output::Output;
+use crate::settings::File;
+use crate::settings::about::DIR;
 
 /// The cache directory of root, where nobody names one.
-const SYSTEM_DIR: &str = "/var/cache/icewell";
+pub(crate) const SYSTEM_DIR: &str = "/var/cache/icewell";
 
 /// The global options, made good.
 #[derive(Debug)]
@@ -28,9 +30,18 @@ impl<'a> Context<'a> {
         Ok(Context { dir: global.dir.as_deref(), glance, output })
     }
 
-    /// The cache directory: the option or `ICEWELL_DIR`, else what a configuration file names, else Glance's, else the
-    /// usual place.
-    pub(crate) fn dir(&self, configured: Option<&Path>) -> Result<PathBuf> {
+    /// The cache directory: the option or `ICEWELL_DIR`, else Glance's, else what the daemon's file of settings names,
+    /// else the usual place.
+    pub(crate) fn dir(&self) -> Result<PathBuf> {
+        match self.dir.or(self.glance.image_cache_dir.as_deref()) {
+            None if self.glance.conf.files().is_empty() => self.dir_of_daemon(of_the_file()?.as_deref()),
+            _ => self.dir_of_daemon(None),
+        }
+    }
+
+    /// The cache directory of a daemon whose settings name this one: that, unless an option or `ICEWELL_DIR` names
+    /// another; else Glance's, else the usual place.
+    pub(crate) fn dir_of_daemon(&self, configured: Option<&Path>) -> Result<PathBuf> {
         if let Some(dir) = self.dir.or(configured).or(self.glance.image_cache_dir.as_deref()) {
             return Ok(dir.into());
         }
@@ -46,8 +57,22 @@ impl<'a> Context<'a> {
 
     /// The cache, made if it is missing.
     pub(crate) fn cache(&self) -> Result<Cache> {
-        Ok(Cache::open(self.dir(None)?)?)
+        Ok(Cache::open(self.dir()?)?)
     }
+}
+
+/// What the daemon's file of settings names, where that is for everybody to read.
+fn of_the_file() -> Result<Option<PathBuf>> {
+    let named = std::env::var_os("ICEWELL_CONFIG").map(PathBuf::from);
+    let Some(path) = File::find(named.as_deref()) else { return Ok(None) };
+    if std::fs::File::open(&path).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied) {
+        return Ok(None);
+    }
+    let file = File::read(Some(path)).map_err(|wrong| {
+        let first = wrong.first().map(ToString::to_string).unwrap_or_default();
+        Failure::usage(format!("{first} (it may name the cache directory; or name that with --dir)"))
+    })?;
+    Ok(file.values.into_iter().find(|value| value.key == DIR).map(|value| value.text.into()))
 }
 
 fn usual_dir(root: bool, cache_home: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {

@@ -6,7 +6,7 @@ mod short;
 
 use crate::clouds::yaml;
 use crate::glance_conf::ini;
-use crate::settings::Settings;
+use crate::settings;
 use crate::units::{Size, Span};
 
 fn text(data: &[u8]) -> String {
@@ -30,7 +30,7 @@ fn sizes_and_times() {
 
 #[test]
 fn settings_files() {
-    short::run("settings", 5_000, |data| drop(toml::from_str::<Settings>(&text(data))));
+    short::run("settings", 5_000, |data| drop(settings::parse(&text(data))));
 }
 
 #[test]

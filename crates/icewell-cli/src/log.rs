@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Debug};
 use std::fs::File;
+use std::sync::Arc;
 
-use serde::Deserialize;
 use tracing::field::Field;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -21,8 +21,7 @@ use crate::output::escape;
 use crate::progress::Progress;
 
 /// How the daemon's log lines look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LogFormat {
     /// A line for people.
     #[default]
@@ -52,15 +51,58 @@ pub(crate) fn init_tool(program: &'static str, debug: bool, file: Option<File>) 
     tracing_subscriber::registry().with(diagnostics.with_filter(level(Level::WARN))).with(file).init();
 }
 
-/// Logs what a daemon does, with the time.
-pub(crate) fn init_daemon(global: &Global, format: LogFormat) -> Result<()> {
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter(global, Level::INFO)?);
-    let subscriber = subscriber.with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => subscriber.with_ansi(false).fmt_fields(debug_fn(write_field).delimited(" ")).init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).init(),
+/// Changes what a daemon logs while it runs.
+#[derive(Clone)]
+pub(crate) struct Relog(Arc<dyn Fn(EnvFilter) + Send + Sync>);
+
+impl Relog {
+    /// What is logged from now on, where the options do not say it.
+    ///
+    /// # Errors
+    ///
+    /// The setting makes no sense.
+    pub(crate) fn set(&self, global: &Global, setting: Option<&str>) -> Result<()> {
+        (self.0)(daemons_filter(global, setting)?);
+        Ok(())
     }
-    Ok(())
+}
+
+/// Logs what a daemon does, with the time; `setting` says what, where the options do not.
+pub(crate) fn init_daemon(global: &Global, format: LogFormat, setting: Option<&str>) -> Result<Relog> {
+    let subscriber = tracing_subscriber::fmt().with_env_filter(daemons_filter(global, setting)?);
+    let subscriber = subscriber.with_writer(std::io::stderr);
+    // Without a subscriber there is nobody left to tell that it cannot be changed.
+    Ok(match format {
+        LogFormat::Text => {
+            let subscriber = subscriber.with_ansi(false).fmt_fields(debug_fn(write_field).delimited(" "));
+            let subscriber = subscriber.with_filter_reloading();
+            let handle = subscriber.reload_handle();
+            subscriber.init();
+            Relog(Arc::new(move |filter| drop(handle.reload(filter))))
+        }
+        LogFormat::Json => {
+            let subscriber = subscriber.json().flatten_event(true).with_filter_reloading();
+            let handle = subscriber.reload_handle();
+            subscriber.init();
+            Relog(Arc::new(move |filter| drop(handle.reload(filter))))
+        }
+    })
+}
+
+fn daemons_filter(global: &Global, setting: Option<&str>) -> Result<EnvFilter> {
+    match setting {
+        Some(text) if !global.quiet && global.verbose == 0 => parsed("log", text),
+        _ => filter(global, Level::INFO),
+    }
+}
+
+/// The setting `log`, if it makes sense.
+pub(crate) fn directives(text: &str) -> std::result::Result<String, String> {
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| format!("{text:?}: {error}"))
+}
+
+fn parsed(name: &str, text: &str) -> Result<EnvFilter> {
+    EnvFilter::try_new(text).map_err(|error| Failure::usage(format!("{name}: {text:?}: {error}")))
 }
 
 /// What is logged: by the options, else by `ICEWELL_LOG` or `RUST_LOG`, else from `usual` on.
@@ -73,7 +115,7 @@ fn filter(global: &Global, usual: Level) -> Result<EnvFilter> {
             let Some((name, text)) = named.into_iter().find(|(_, text)| !text.is_empty()) else {
                 return Ok(EnvFilter::default().add_directive(usual.into()));
             };
-            return EnvFilter::try_new(&text).map_err(|error| Failure::usage(format!("{name}: {text:?}: {error}")));
+            return parsed(name, &text);
         }
         (false, 1) => more(usual),
         (false, 2) => more(more(usual)),

@@ -18,6 +18,7 @@ mod log;
 mod otlp;
 mod output;
 mod progress;
+mod service_findings;
 mod settings;
 mod units;
 

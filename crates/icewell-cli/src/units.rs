@@ -1,11 +1,9 @@
 //! Sizes and times as people write them.
 
-use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use icewell::MinFree;
-use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// A number of bytes: `10GiB`, `500MB` (10⁶ each), `1.5T`, plain bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,53 +50,6 @@ impl FromStr for Span {
         let seconds = text.parse().map(Duration::from_secs).ok();
         let span = seconds.filter(|_| !text.starts_with('+')).or_else(|| humantime::parse_duration(text).ok());
         span.map(Span).ok_or_else(|| format!("{text:?} is not a time, such as 24h, 90s or 3600 (seconds)"))
-    }
-}
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextOrNumber { expected: "a size, such as \"10GiB\" or 4096", number: Size })
-    }
-}
-
-impl<'de> Deserialize<'de> for Free {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = |bytes| Free(MinFree::Bytes(bytes));
-        deserializer.deserialize_any(TextOrNumber { expected: "a share, such as \"5%\", or a size", number })
-    }
-}
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = |seconds| Span(Duration::from_secs(seconds));
-        deserializer.deserialize_any(TextOrNumber { expected: "a time, such as \"24h\" or 3600 (seconds)", number })
-    }
-}
-
-/// Text in a person's units, or a whole number in ours.
-struct TextOrNumber<T> {
-    expected: &'static str,
-    number: fn(u64) -> T,
-}
-
-impl<T: FromStr<Err = String>> Visitor<'_> for TextOrNumber<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.expected)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        text.parse().map_err(E::custom)
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
-        Ok((self.number)(number))
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
-        let unsigned = u64::try_from(number);
-        unsigned.map(self.number).map_err(|_| E::invalid_value(de::Unexpected::Signed(number), &self))
     }
 }
 

@@ -10,6 +10,9 @@ use icewell::{Count, DEFAULT_STALL_TIME, MinFree};
 use crate::keystone::Credentials;
 use crate::traces::Otlp;
 
+/// How many connections are served at a time where nobody says.
+pub const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
+
 /// The daemon's settings. [`Config::new`] gives the defaults.
 #[derive(Debug)]
 pub struct Config {
@@ -74,6 +77,32 @@ pub struct Config {
     pub sources: Vec<PathBuf>,
     /// Called once everything listens.
     pub on_ready: Option<OnReady>,
+    /// Called at SIGHUP, to read these settings again; none where they come from nowhere that could be read again.
+    pub on_reload: Option<OnReload>,
+}
+
+/// What is called at SIGHUP, on a thread that may block: the settings as they are to be from now on, or none where they
+/// cannot be read, which it has logged.
+pub struct OnReload(pub Box<dyn FnMut() -> Option<Reloaded> + Send>);
+
+impl fmt::Debug for OnReload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnReload")
+    }
+}
+
+/// Settings that were read again.
+pub struct Reloaded {
+    /// All of them. What a running daemon cannot change is passed over.
+    pub config: Config,
+    /// Called when they are in force; not where one of them cannot be taken up, and all stays as it was.
+    pub in_force: Box<dyn FnOnce() + Send>,
+}
+
+impl fmt::Debug for Reloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reloaded").field("config", &self.config).finish_non_exhaustive()
+    }
 }
 
 /// What is called once everything listens.
@@ -121,7 +150,7 @@ impl Config {
             scrub_rate: 16 << 20,
             serve_stale: false,
             auth_ttl: Duration::from_secs(5),
-            max_connections: 10_000,
+            max_connections: DEFAULT_MAX_CONNECTIONS,
             idle_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),
@@ -133,6 +162,7 @@ impl Config {
             confine: true,
             sources: Vec::new(),
             on_ready: None,
+            on_reload: None,
         }
     }
 }

@@ -39,6 +39,9 @@ use crate::route::{self, Client};
 const MAX_HEAD: usize = 64 << 10;
 /// After so many bytes at a stretch, others have their turn.
 const TURN: usize = 1 << 20;
+/// How long a client that has asked for nothing yet, or has its last answer, may still ask when the daemon is about to stop: its
+/// request may be on its way. Whoever asks in that time is answered, and told that the connection ends.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 /// How long, and how many bytes, what a client still sends is taken from it and thrown away, so that it gets to see the
 /// answer: closing on unread bytes would reset the connection and take the answer back (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(1);
@@ -61,7 +64,10 @@ pub(crate) async fn serve(wire: Wire, client: Client, serving: &Serving) -> Opti
     let deadline = Box::pin(tokio::time::sleep(serving.idle_timeout));
     let mut connection = Connection { wire, buffer: BytesMut::new(), deadline, idle_timeout: serving.idle_timeout };
     let mut draining = serving.draining.clone();
-    let mut drained = std::pin::pin!(async move { draining.wait_for(|draining| *draining).await.is_ok() });
+    let mut drained = std::pin::pin!(async move {
+        draining.wait_for(|draining| *draining).await.ok();
+        tokio::time::sleep(GRACE).await;
+    });
     let mut out = BytesMut::new();
     loop {
         // 1., 2.
@@ -124,7 +130,7 @@ struct Connection {
 
 impl Connection {
     /// Waits for a request.
-    async fn next_head(&mut self, mut drained: Pin<&mut impl Future<Output = bool>>) -> Next {
+    async fn next_head(&mut self, mut drained: Pin<&mut impl Future<Output = ()>>) -> Next {
         let mut whole = request::parse(&mut self.buffer);
         if whole.is_none() {
             self.set_deadline();
@@ -140,7 +146,7 @@ impl Connection {
                 if let Poll::Ready(read) = self.wire.poll_read_into(context, &mut self.buffer) {
                     return Poll::Ready(read.ok());
                 }
-                // Who has asked for nothing is not waited for at the end.
+                // Who has asked for nothing is not waited for any longer at the end.
                 if resting && drained.as_mut().poll(context).is_ready() {
                     return Poll::Ready(None);
                 }

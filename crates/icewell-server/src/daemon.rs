@@ -6,15 +6,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use icewell::{Cache, ImageId};
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::census::Census;
+use crate::config::Config;
 use crate::counters::Counters;
 use crate::failures::Failures;
 use crate::fill::Fills;
 use crate::gone;
 use crate::history::History;
 use crate::key::Key;
+use crate::live::Live;
 use crate::manage::Management;
 use crate::open_images::OpenImages;
 use crate::origin::{Glance, Origin};
@@ -35,8 +37,8 @@ pub(crate) struct Daemon {
     pub(crate) fills: Fills,
     pub(crate) open_images: OpenImages,
     pub(crate) pseudonym: Pseudonym,
-    /// Whether a cached image is sent when the origin cannot be asked whether it is still right.
-    pub(crate) serve_stale: bool,
+    /// The settings that may change while it runs.
+    pub(crate) live: watch::Sender<Live>,
     pub(crate) counters: Counters,
     pub(crate) oversized: Oversized,
     pub(crate) permits: Permits,
@@ -60,6 +62,7 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// One that is nobody to its origin, remembers no permit and serves nothing stale; its fills run on `runtime`.
     pub(crate) fn new(cache: Cache, origin: Origin, runtime: Handle) -> Self {
+        let live = Live::of(&Config::new(cache.dir().to_owned(), origin.identity().to_owned()));
         Daemon {
             cache,
             origin,
@@ -67,7 +70,7 @@ impl Daemon {
             fills: Fills::default(),
             open_images: OpenImages::default(),
             pseudonym: Pseudonym::new(),
-            serve_stale: false,
+            live: watch::Sender::new(live),
             counters: Counters::default(),
             oversized: Oversized::default(),
             permits: Permits::new(Duration::ZERO),
@@ -83,6 +86,11 @@ impl Daemon {
             scrub_progress: ScrubProgress::default(),
             tracer: None,
         }
+    }
+
+    /// Whether a cached image is sent when the origin cannot be asked whether it is still right.
+    pub(crate) fn serves_stale(&self) -> bool {
+        self.live.borrow().serve_stale
     }
 
     /// What the origin has to be asked for to get the image of this ID; none where no request gives that name.

@@ -195,12 +195,12 @@ impl Filler {
                 self.drop_cached(None).await;
                 Cached::End(refused(answer).await)
             }
-            Ok(answer) if is_for_now(answer.status) && self.daemon.serve_stale => {
+            Ok(answer) if is_for_now(answer.status) && self.daemon.serves_stale() => {
                 warn!(image_id = %self.fill.key.id, status = %answer.status, "the origin fails; the stale image is sent");
                 Cached::End(End::Cached(Good::Stale))
             }
             Ok(answer) => Cached::End(refused(answer).await),
-            Err(no_answer) if self.daemon.serve_stale => {
+            Err(no_answer) if self.daemon.serves_stale() => {
                 warn!(image_id = %self.fill.key.id, reason = no_answer.reason, "no origin; the stale image is sent");
                 Cached::End(End::Cached(Good::Stale))
             }

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use crate::daemon::{Daemon, blocking};
 use crate::error::chain;
+use crate::live::Live;
 
 /// How often the directory is tidied.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
@@ -17,8 +18,8 @@ const TIDY_EVERY: Duration = Duration::from_secs(60);
 const INVALID_KEPT: Duration = Duration::from_secs(86_400);
 
 /// Starts the work; it ends when `stop` turns true.
-pub(crate) fn start(daemon: &Arc<Daemon>, stall_time: Duration, stop: &watch::Receiver<bool>) {
-    tokio::spawn(tidy_always(daemon.cache.clone(), stall_time, stop.clone()));
+pub(crate) fn start(daemon: &Arc<Daemon>, stop: &watch::Receiver<bool>) {
+    tokio::spawn(tidy_always(daemon.cache.clone(), daemon.live.subscribe(), stop.clone()));
 }
 
 /// Whether to go on, after this long.
@@ -26,13 +27,25 @@ pub(crate) async fn pause(stop: &mut watch::Receiver<bool>, how_long: Duration) 
     tokio::time::timeout(how_long, stop.wait_for(|stop| *stop)).await.is_err()
 }
 
-async fn tidy_always(cache: Cache, stall_time: Duration, mut stop: watch::Receiver<bool>) {
+/// Whether to go on, after this long or as soon as the settings have changed.
+pub(crate) async fn pause_while(
+    live: &mut watch::Receiver<Live>,
+    stop: &mut watch::Receiver<bool>,
+    how_long: Duration,
+) -> bool {
+    tokio::select! {
+        goes_on = pause(stop, how_long) => goes_on,
+        Ok(()) = live.changed() => true,
+    }
+}
+
+async fn tidy_always(cache: Cache, mut live: watch::Receiver<Live>, mut stop: watch::Receiver<bool>) {
     loop {
-        let tidied = cache.clone();
+        let (tidied, stall_time) = (cache.clone(), live.borrow_and_update().stall_time);
         if let Err(error) = blocking(move || tidy(&tidied, stall_time)).await {
             warn!(error = chain(&error), "the cache directory cannot be tidied");
         }
-        if !pause(&mut stop, TIDY_EVERY).await {
+        if !pause_while(&mut live, &mut stop, TIDY_EVERY).await {
             return;
         }
     }

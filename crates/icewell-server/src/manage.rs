@@ -17,13 +17,12 @@ mod role;
 mod who;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, VIA};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
-use icewell::{DEFAULT_STALL_TIME, ImageId};
+use icewell::ImageId;
 use tokio::sync::watch;
 
 use crate::body::Body;
@@ -43,26 +42,33 @@ const CLEAR_TARGET: HeaderName = HeaderName::from_static("x-image-cache-clear-ta
 const TOKENS: [&str; 2] = ["x-auth-token", "x-storage-token"];
 
 /// What the management API goes by.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Management {
     /// Whoever has it may do everything.
-    pub(crate) token: Option<AdminToken>,
+    token: RwLock<Option<AdminToken>>,
     /// Whoever has it in front of a Glance may, too.
     pub(crate) role: Option<AdminRole>,
-    /// How long a fill stands still before a clean removes it.
-    pub(crate) stall_time: Duration,
-}
-
-impl Default for Management {
-    fn default() -> Self {
-        Management { token: None, role: None, stall_time: DEFAULT_STALL_TIME }
-    }
 }
 
 impl Management {
+    pub(crate) fn new(token: Option<AdminToken>, role: Option<AdminRole>) -> Self {
+        Management { token: RwLock::new(token), role }
+    }
+
     /// Takes the static token out of a request; whether it was there.
     pub(crate) fn take_token(&self, headers: &mut HeaderMap) -> bool {
-        self.token.as_ref().is_some_and(|token| token.take_from(headers))
+        let token = self.token.read().unwrap_or_else(PoisonError::into_inner);
+        token.as_ref().is_some_and(|token| token.take_from(headers))
+    }
+
+    /// Whether there is a static token.
+    fn has_token(&self) -> bool {
+        self.token.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// From now on it is this one.
+    pub(crate) fn set_token(&self, token: Option<AdminToken>) {
+        *self.token.write().unwrap_or_else(PoisonError::into_inner) = token;
     }
 }
 
@@ -111,7 +117,7 @@ pub(crate) async fn answer_admin(
 /// token is out of the request then.
 pub(crate) fn refusal(daemon: &Daemon, address: SocketAddr, parts: &mut Parts) -> Option<Response<Body>> {
     let has_token = daemon.management.take_token(&mut parts.headers);
-    let refused = who::refuses_without_token(daemon.management.token.is_some(), address, &parts.headers);
+    let refused = who::refuses_without_token(daemon.management.has_token(), address, &parts.headers);
     let why = refused.filter(|_| !has_token)?;
     Some(reply::error(Form::of(&parts.headers), StatusCode::FORBIDDEN, why))
 }

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
@@ -42,7 +42,7 @@ pub(crate) enum Permit {
 #[derive(Debug)]
 pub(crate) struct Permits {
     /// For how long; nothing is remembered for zero.
-    ttl: Duration,
+    ttl: RwLock<Duration>,
     given: Mutex<HashMap<Question, Instant>>,
     /// What Glance is being asked; closed when it has answered.
     asked: Mutex<HashMap<Question, watch::Receiver<()>>>,
@@ -73,7 +73,16 @@ impl Drop for Asking<'_> {
 
 impl Permits {
     pub(crate) fn new(ttl: Duration) -> Self {
-        Permits { ttl, given: Mutex::default(), asked: Mutex::default() }
+        Permits { ttl: RwLock::new(ttl), given: Mutex::default(), asked: Mutex::default() }
+    }
+
+    fn ttl(&self) -> Duration {
+        *self.ttl.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on answers are remembered for so long, those that are known already too.
+    pub(crate) fn set_ttl(&self, ttl: Duration) {
+        *self.ttl.write().unwrap_or_else(PoisonError::into_inner) = ttl;
     }
 
     /// Remembers that Glance has just given this caller the image.
@@ -87,11 +96,11 @@ impl Permits {
     }
 
     fn keep(&self, caller: &HeaderMap, what: Option<ImageId>) {
-        if self.ttl.is_zero() {
+        if self.ttl().is_zero() {
             return;
         }
         let mut given = lock(&self.given);
-        given.retain(|_, since| since.elapsed() < self.ttl);
+        given.retain(|_, since| since.elapsed() < self.ttl());
         given.insert((hash(caller), what), Instant::now());
     }
 
@@ -106,16 +115,16 @@ impl Permits {
     }
 
     fn knows(&self, question: &Question) -> bool {
-        lock(&self.given).get(question).is_some_and(|since| since.elapsed() < self.ttl)
+        lock(&self.given).get(question).is_some_and(|since| since.elapsed() < self.ttl())
     }
 
     /// Whose turn it is to ask.
     fn turn(&self, question: &Question) -> Turn<'_> {
-        if self.ttl.is_zero() {
+        if self.ttl().is_zero() {
             return Turn::Ask(None);
         }
-        let age = lock(&self.given).get(question).map(Instant::elapsed).filter(|age| *age < self.ttl);
-        if age.is_some_and(|age| age < self.ttl * 3 / 4) {
+        let age = lock(&self.given).get(question).map(Instant::elapsed).filter(|age| *age < self.ttl());
+        if age.is_some_and(|age| age < self.ttl() * 3 / 4) {
             return Turn::Known;
         }
         match lock(&self.asked).entry(question.clone()) {

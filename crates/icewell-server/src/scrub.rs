@@ -15,7 +15,8 @@ use tracing::{debug, warn};
 
 use crate::daemon::{Daemon, blocking};
 use crate::error::chain;
-use crate::janitor::pause;
+use crate::janitor::pause_while;
+use crate::live::Live;
 use crate::rot;
 
 /// How often it is looked for images that are due, at least and at most.
@@ -38,17 +39,23 @@ impl Scrub {
     }
 }
 
-/// Starts the work, unless it is switched off; it ends when `stop` turns true.
-pub(crate) fn start(daemon: &Arc<Daemon>, scrub: Scrub, stop: &watch::Receiver<bool>) {
-    daemon.scrub_progress.goes_by(scrub);
-    if !scrub.is_off() {
-        tokio::spawn(work(daemon.clone(), scrub, stop.clone()));
-    }
+/// Starts the work; it ends when `stop` turns true. While it is switched off, it waits.
+pub(crate) fn start(daemon: &Arc<Daemon>, stop: &watch::Receiver<bool>) {
+    daemon.scrub_progress.goes_by(daemon.live.borrow().scrub);
+    tokio::spawn(work(daemon.clone(), daemon.live.subscribe(), stop.clone()));
 }
 
-async fn work(daemon: Arc<Daemon>, scrub: Scrub, mut stop: watch::Receiver<bool>) {
-    let look_every = (scrub.every / 100).clamp(LOOK_EVERY.0, LOOK_EVERY.1);
+async fn work(daemon: Arc<Daemon>, mut live: watch::Receiver<Live>, mut stop: watch::Receiver<bool>) {
     loop {
+        let scrub = live.borrow_and_update().scrub;
+        daemon.scrub_progress.goes_by(scrub);
+        let look_every = (scrub.every / 100).clamp(LOOK_EVERY.0, LOOK_EVERY.1);
+        if scrub.is_off() {
+            if !pause_while(&mut live, &mut stop, LOOK_EVERY.1).await {
+                return;
+            }
+            continue;
+        }
         let cache = daemon.cache.clone();
         match blocking(move || cache.scrub_due(scrub.every)).await {
             Ok(due) => {
@@ -57,12 +64,14 @@ async fn work(daemon: Arc<Daemon>, scrub: Scrub, mut stop: watch::Receiver<bool>
                     if *stop.borrow() {
                         return;
                     }
-                    read_again(&daemon, id, scrub.rate, &stop).await;
+                    // The rate may have changed with the last one.
+                    let rate = daemon.live.borrow().scrub.rate.max(1);
+                    read_again(&daemon, id, rate, &stop).await;
                 }
             }
             Err(error) => warn!(error = chain(&error), "what is to be read again cannot be told"),
         }
-        if !pause(&mut stop, look_every).await {
+        if !pause_while(&mut live, &mut stop, look_every).await {
             return;
         }
     }

@@ -45,6 +45,11 @@ impl Threads {
         threads.collect::<Result<_, std::io::Error>>().map(Threads).map_err(failed)
     }
 
+    /// Where a task runs on each of them.
+    pub(crate) fn handles(&self) -> Vec<Handle> {
+        self.0.iter().map(|thread| thread.runtime.clone()).collect()
+    }
+
     /// Serves a connection on the thread that has the fewest.
     pub(crate) fn spawn<F: Future<Output = ()> + Send + 'static>(
         &self,

@@ -73,6 +73,12 @@ struct Known {
     looked: Instant,
 }
 
+/// A certificate and its key, read again and found to be good.
+pub(crate) struct Renewed {
+    acceptor: TlsAcceptor,
+    stamps: [Option<Stamp>; 2],
+}
+
 impl std::fmt::Debug for Known {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Known").field("stamps", &self.stamps).finish_non_exhaustive()
@@ -122,6 +128,23 @@ impl Tls {
             known.looked = Instant::now();
         }
         due
+    }
+
+    /// What is in the files now, for [`Tls::renew`]. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// The files cannot be used, as in [`Tls::of`].
+    pub(crate) fn read_again(&self) -> Result<Renewed, Error> {
+        let stamps = stamps(&self.cert, &self.key);
+        Ok(Renewed { acceptor: acceptor(&self.cert, &self.key)?, stamps })
+    }
+
+    /// Takes what was read, for handshakes from now on.
+    pub(crate) fn renew(&self, Renewed { acceptor, stamps }: Renewed) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.acceptor = acceptor;
+        known.stamps = stamps;
     }
 
     /// Takes what is in the files now, if it has changed and can be used. The two are seldom replaced at the same moment:

@@ -128,7 +128,12 @@ fn file_system(folders: &Folders, findings: &mut Vec<Finding>) -> Result<()> {
         "",
     ));
     if volume.read_only {
-        findings.push(Finding::new(Severity::Problem, path(), "the file system is mounted read-only", "remount it"));
+        findings.push(Finding::new(
+            Severity::Problem,
+            path(),
+            "the file system is mounted read-only",
+            format!("mount -o remount,rw \"$(findmnt -nT {} -o TARGET)\"", folders.root.path().display()),
+        ));
     }
     if volume.file_system == "tmpfs" {
         let message = "tmpfs: the cache is gone after a reboot, and takes memory";

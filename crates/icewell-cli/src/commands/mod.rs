@@ -4,6 +4,7 @@ pub(crate) mod add;
 pub(crate) mod adopt;
 pub(crate) mod clean;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod fetch;
 pub(crate) mod get;
@@ -15,6 +16,7 @@ pub(crate) mod queue;
 pub(crate) mod rm;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod top;
 pub(crate) mod unpin;
 pub(crate) mod unqueue;
 pub(crate) mod verify;
@@ -87,6 +89,7 @@ fn run(cli: &Cli, output: &Output) -> Result {
         Command::Serve(_) | Command::Completions(_) | Command::Man(_) => Ok(Exit::Done),
         Command::Ls(args) => ls::run(args, &context),
         Command::Status(args) => status::run(args, &context),
+        Command::Top(args) => top::run(args, &context),
         Command::Add(args) => add::run(args, &context),
         Command::Get(args) => get::run(args, &context),
         Command::Rm(args) => rm::run(args, &context),
@@ -99,6 +102,7 @@ fn run(cli: &Cli, output: &Output) -> Result {
         Command::Clean(args) => clean::run(args, &context),
         Command::Verify(args) => verify::run(args, &context),
         Command::Doctor(args) => doctor::run(args, &context),
+        Command::Config(args) => config::run(args, &context),
         Command::Adopt(args) => adopt::run(args, &context),
     }
 }

@@ -1,8 +1,11 @@
 //! `icewell prune`: down to the limit, least recently used first.
 
+mod explain;
+
 use icewell::{Limit, Mode, PrunedImage};
 use serde::Serialize;
 
+use self::explain::Explained;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Result;
@@ -23,6 +26,10 @@ pub(crate) struct Args {
     /// Only tell what would be removed
     #[arg(short = 'n', long)]
     dry_run: bool,
+
+    /// And why: how much has to go, in which order it goes until that is reached, and what stays
+    #[arg(long, requires = "dry_run")]
+    explain: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -33,6 +40,8 @@ struct Report<'a> {
     max_size: u64,
     min_free: Option<String>,
     images: Vec<Row<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<Explained>,
 }
 
 #[derive(Debug, Serialize)]
@@ -57,6 +66,7 @@ pub(crate) fn run(args: &Args, context: &Context<'_>) -> Result {
     let limit = Limit { max_size: wanted.unwrap_or(in_force.max_size), min_free, ..in_force };
     let mode = if args.dry_run { Mode::DryRun } else { Mode::Act };
     let pruned = cache.prune(limit, mode)?;
+    let explanation = args.explain.then(|| explain::explain(&cache, limit, &pruned)).transpose()?;
     if output.is_json() {
         output.json(&Report {
             total_files_pruned: pruned.files(),
@@ -65,7 +75,12 @@ pub(crate) fn run(args: &Args, context: &Context<'_>) -> Result {
             max_size: limit.max_size,
             min_free: limit.min_free.map(|min_free| min_free.to_string()),
             images: pruned.images.iter().map(Row::from).collect(),
+            explanation,
         })?;
+        return Ok(Exit::Done);
+    }
+    if let Some(explanation) = explanation {
+        explanation.print(output)?;
         return Ok(Exit::Done);
     }
     let verb = if args.dry_run { "would prune" } else { "pruned" };

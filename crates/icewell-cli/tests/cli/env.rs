@@ -71,6 +71,8 @@ impl TestEnv {
         let mut command = Command::new(env!("CARGO_BIN_EXE_icewell"));
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.temp.path()).env("ICEWELL_DIR", self.dir()).current_dir(self.temp.path());
+        // Whoever runs the tests may have a daemon of his own.
+        command.env("ICEWELL_CONFIG", "off");
         command.args(arguments).stdin(Stdio::null());
         command
     }

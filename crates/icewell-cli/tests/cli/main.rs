@@ -7,6 +7,7 @@ mod env;
 mod add;
 mod adopt;
 mod clean;
+mod config;
 mod doctor;
 mod exit_status;
 mod fetch;

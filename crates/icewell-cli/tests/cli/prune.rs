@@ -85,3 +85,33 @@ fn add_obeys_what_is_to_stay_free() {
     let said = env.run(&["add", "x", &file]).exits(1).stderr;
     assert!(said.contains("with 100% of the file system to stay free"), "{said}");
 }
+
+#[test]
+fn a_dry_run_explains_itself() {
+    let env = three_images();
+    env.image("old", [b'x'; 500]);
+    env.ok(&["pin", "c"]);
+    // The pinned one and the last used stay, whatever else has to go.
+    let said = env.ok(&["prune", "--max-size", "2kB", "--min-free", "0", "--dry-run", "--explain"]);
+    let lines: Vec<Vec<&str>> = said.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0].join(" "), "limit: 3.42 KiB are used of 1.95 KiB, counting size: 1.46 KiB have to go");
+    assert_eq!(lines[1].join(" "), "order: the least recently used first, until both are met");
+    assert_eq!(lines[3][..4], ["b", "1000", "B", "0"], "{said}");
+    assert!(said.contains("\na "), "{said}");
+    assert!(said.contains("pinned: 1 image, 1000 B, stays whatever the age\n"), "{said}");
+    assert!(said.contains("kept: 1 other image stays; next would be old, used "), "{said}");
+    assert_eq!(env.listed(&[]).len(), 4);
+    let report = env.json(&["prune", "--max-size", "2kB", "--min-free", "0", "-n", "--explain"]);
+    let told = &report["explanation"];
+    assert_eq!((&told["used"], &told["over_limit"], &told["enough"]), (&3500.into(), &1500.into(), &true.into()));
+    assert_eq!(column(&told["steps"], "image_id"), ["b", "a"]);
+    assert_eq!((&told["steps"][0]["left"], &told["steps"][1]["left"]), (&2500.into(), &1500.into()));
+    assert_eq!((&told["kept"], &told["next"]["image_id"]), (&1.into(), &"old".into()));
+    // Nothing to explain but that there is nothing to do.
+    let said = env.ok(&["prune", "--max-size", "1MB", "--min-free", "0", "--dry-run", "--explain"]);
+    assert!(said.contains("nothing has to go for it") && !said.contains("order:"), "{said}");
+    // And where pinned ones leave no way.
+    let said = env.ok(&["prune", "--max-size", "1", "--min-free", "0", "--dry-run", "--explain"]);
+    assert!(said.contains("not enough: what is left is pinned"), "{said}");
+    env.run(&["prune", "--explain"]).exits(2);
+}

@@ -143,6 +143,8 @@ pub(crate) fn run(steps: &[Step], mut places: Places<'_>) -> Vec<(String, i32)> 
     }
     bash.env("DOCUMENTS", documents::root().join("docs"));
     bash.env("PATH", path).env("HOME", places.folder).env("LC_ALL", "C.UTF-8").env("TZ", "UTC").env_remove("RUST_LOG");
+    // Whoever runs the tests may have a daemon of his own.
+    bash.env("ICEWELL_CONFIG", "off");
     places.taken.clear();
     let output = bash.output().unwrap();
     let output = places.there(&String::from_utf8_lossy(&output.stdout));

@@ -39,10 +39,13 @@ mod manage;
 mod metrics;
 mod one_directory;
 mod open_images;
+mod reload;
 mod request_log;
 mod rot;
+mod service;
 mod slow_origins;
 mod status;
+mod top;
 mod traces;
 
 mod origin_tls;

@@ -117,7 +117,7 @@ impl Request<'_> {
     }
 
     pub(super) async fn clean(&self) -> Answered {
-        let stall_time = self.daemon.management.stall_time;
+        let stall_time = self.daemon.live.borrow().stall_time;
         let cleaned = self.with_cache(move |cache| cache.clean(stall_time)).await?;
         info!(invalid = cleaned.invalid, stalled = cleaned.stalled, "cleaned, as an admin asked");
         Ok(reply::empty(StatusCode::OK))
