@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# release-env.sh: to be read by scripts that build what is released. The same sources, compiler and C compiler give the same
-# bytes then, in whatever folder and on whatever day: scripts/reproducible.sh shows it.
+# release-env.sh: to be read by scripts that build what is released, so that the same sources, compiler and C compiler give the
+# same bytes, in whatever folder and on whatever day; scripts/reproducible.sh says whether they do.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 

@@ -6,14 +6,15 @@ cd "$(dirname "$0")/.."
 
 where=$PWD/target/reproducible
 tools=$PWD/target/tools
-SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
+commit=$(git rev-parse HEAD)
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct "$commit")
 export SOURCE_DATE_EPOCH
 
 rm -rf "$where"
 for folder in one another-of-a-longer-name; do
     copy=$where/$folder/icewell
     mkdir -p "$copy/target" "$tools"
-    git archive HEAD | tar -x -C "$copy"
+    git archive "$commit" | tar -x -C "$copy"
     ln -s "$tools" "$copy/target/tools"
     (cd "$copy" && scripts/deb.sh >/dev/null && scripts/wheel.sh)
     (cd "$copy/target" && sha256sum dist/release/icewell debian/*.deb wheels/*.whl) >"$where/$folder.sums"
