@@ -5,7 +5,7 @@ use proptest::prelude::*;
 /// How many different images there are: few, so that operations meet.
 pub(crate) const IMAGES: usize = 4;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Operation {
     /// Claim, write so many bytes, commit.
     Fill(usize, u64),
@@ -28,6 +28,16 @@ pub(crate) enum Operation {
     Verify(usize),
     /// Open the cache anew.
     Reopen,
+    /// Go on with the other cache on the directory.
+    Switch,
+    /// The other cache claims and writes the first so many bytes of so many, and goes on later.
+    Begin(usize, u64, u64),
+    /// The other comes to the end of what it has begun.
+    Finish,
+    /// The other dies in the middle of it.
+    Die,
+    /// Begin an operation and die at so many points of it.
+    Crash(Box<Operation>, u64),
     /// Past the library: remove an image's file.
     Delete(usize),
     /// Past the library: `mv` one image to another's name.
@@ -40,7 +50,39 @@ pub(crate) enum Operation {
     Corrupt(usize),
 }
 
+impl Operation {
+    /// The image that it is about, if it is about one.
+    pub(crate) fn image(&self) -> Option<usize> {
+        use Operation::*;
+        match *self {
+            Fill(image, _) | RollBack(image, _) | Suspend(image, ..) | Resume(image, _) | Claim(image) => Some(image),
+            Hit(image) | Remove(image) | Queue(image) | Unqueue(image) | Pin(image, _) | Verify(image) => Some(image),
+            _ => None,
+        }
+    }
+
+    /// The image whose name is meddled with past the library.
+    pub(crate) fn meddles_with(&self) -> Option<usize> {
+        match *self {
+            Operation::Plant(image, _) | Operation::Leave(image, _) | Operation::Move(_, image) => Some(image),
+            _ => None,
+        }
+    }
+}
+
 pub(crate) fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        24 => of_the_library(),
+        6 => (of_the_library(), 1..120_u64).prop_map(|(operation, nth)| Operation::Crash(Box::new(operation), nth)),
+        1 => Just(Operation::Switch),
+        2 => (0..IMAGES, 0..20_u64, 0..20_u64).prop_map(|(image, some, more)| Operation::Begin(image, some, some + more)),
+        2 => prop_oneof![Just(Operation::Finish), Just(Operation::Die)],
+        1 => Just(Operation::Reopen),
+        8 => meddling(),
+    ]
+}
+
+fn of_the_library() -> impl Strategy<Value = Operation> {
     let image = || 0..IMAGES;
     let size = || 0..40_u64;
     use Operation::*;
@@ -59,7 +101,14 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         1 => (20..100_u64).prop_map(Limit),
         1 => Just(Clean),
         2 => image().prop_map(Verify),
-        1 => Just(Reopen),
+    ]
+}
+
+fn meddling() -> impl Strategy<Value = Operation> {
+    let image = || 0..IMAGES;
+    let size = || 0..40_u64;
+    use Operation::*;
+    prop_oneof![
         1 => image().prop_map(Delete),
         2 => (image(), image()).prop_map(|(from, to)| Move(from, to)),
         2 => (image(), size()).prop_map(|(image, size)| Plant(image, size)),

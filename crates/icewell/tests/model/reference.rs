@@ -8,68 +8,75 @@ use std::time::Duration;
 use icewell::{Cache, Commit, ErrorKind, ImageId, Limit, Mode, Verdict};
 use tempfile::TempDir;
 
+use super::held::Held;
 use super::operations::{IMAGES, Operation};
 use super::support::{TestClock, announced, at, bytes, failed, id, noise, queued, set_accessed};
 
 /// A file among the images.
 #[derive(Clone, Debug, PartialEq)]
-struct File {
-    bytes: Vec<u8>,
+pub(super) struct File {
+    pub(super) bytes: Vec<u8>,
     /// Whose bytes Icewell committed there; none for a Glance's.
-    committed_as: Option<usize>,
-    hits: u64,
-    pinned: bool,
-    used: u64,
+    pub(super) committed_as: Option<usize>,
+    pub(super) hits: u64,
+    pub(super) pinned: bool,
+    pub(super) used: u64,
     /// Whether the bytes are those it had at commit.
-    intact: bool,
+    pub(super) intact: bool,
 }
 
-#[derive(Default)]
-struct Model {
-    images: BTreeMap<usize, File>,
+#[derive(Clone, Debug, Default)]
+pub(super) struct Model {
+    pub(super) images: BTreeMap<usize, File>,
     /// Icewell's broken-off fills.
-    fills: BTreeMap<usize, Vec<u8>>,
+    pub(super) fills: BTreeMap<usize, Vec<u8>>,
     /// What a dead Glance left.
-    leftovers: BTreeMap<usize, Vec<u8>>,
-    invalid: BTreeMap<usize, Vec<u8>>,
-    queue: Vec<usize>,
-    limit: u64,
+    pub(super) leftovers: BTreeMap<usize, Vec<u8>>,
+    pub(super) invalid: BTreeMap<usize, Vec<u8>>,
+    pub(super) queue: Vec<usize>,
+    pub(super) limit: u64,
+    /// The other's fill, and its size.
+    pub(super) held: Option<(usize, u64)>,
 }
 
 impl Model {
-    fn cached(&self, image: usize) -> Option<&File> {
+    pub(super) fn cached(&self, image: usize) -> Option<&File> {
         self.images.get(&image).filter(|file| file.committed_as.is_none_or(|id| id == image))
     }
 
-    fn used(&self) -> u64 {
+    pub(super) fn used(&self) -> u64 {
         let sizes = [&self.fills, &self.leftovers, &self.invalid].map(|files| files.values().map(Vec::len).sum());
         let files: usize = sizes.iter().sum::<usize>() + self.images.values().map(|f| f.bytes.len()).sum::<usize>();
-        files as u64
+        files as u64 + self.held.map_or(0, |(_, size)| size)
     }
 
     /// Makes room for a fill; false, and nothing done, where there is none. Fills and failed ones are too alike in
     /// age for a model: where one of several has to go, the real cache says which.
-    fn can_make_room(&self, filling: usize, more: u64) -> bool {
+    pub(super) fn can_make_room(&self, filling: usize, more: u64) -> bool {
         let fixed: usize = self.images.values().filter(|file| file.pinned).map(|file| file.bytes.len()).sum::<usize>()
             + self.fills.get(&filling).map_or(0, Vec::len);
-        self.used() + more <= self.limit || fixed as u64 + more <= self.limit
+        let fixed = fixed as u64 + self.held.map_or(0, |(_, size)| size);
+        self.used() + more <= self.limit || fixed + more <= self.limit
     }
 }
 
 pub(crate) struct Harness {
-    model: Model,
-    cache: Cache,
-    clock: Arc<TestClock>,
-    now: u64,
-    dir: TempDir,
+    pub(super) model: Model,
+    pub(super) cache: Cache,
+    /// Another on the same directory, as another process has it: the two share nothing else.
+    pub(super) other: Cache,
+    pub(super) held: Option<Held>,
+    pub(super) clock: Arc<TestClock>,
+    pub(super) now: u64,
+    pub(super) dir: TempDir,
 }
 
-fn name(image: usize) -> ImageId {
+pub(super) fn name(image: usize) -> ImageId {
     id(["a", "b", "c", "d"][image])
 }
 
 /// The bytes of an image of that size: a longer one begins like a shorter one.
-fn content(image: usize, size: u64) -> Vec<u8> {
+pub(super) fn content(image: usize, size: u64) -> Vec<u8> {
     noise(image as u64 + 1, size as usize)
 }
 
@@ -77,20 +84,35 @@ impl Harness {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = TestClock::at(at(0));
-        let cache = Cache::open_with_clock(dir.path(), clock.clone()).unwrap();
+        let [cache, other] = [(); 2].map(|()| Cache::open_with_clock(dir.path(), clock.clone()).unwrap());
         let model = Model { limit: u64::MAX >> 1, ..Model::default() };
         cache.set_limit(Limit { max_size: model.limit, ..Limit::default() }).unwrap();
-        Harness { model, cache, clock, now: 0, dir }
+        Harness { model, cache, other, held: None, clock, now: 0, dir }
     }
 
-    fn path(&self, folder: &str, image: usize) -> std::path::PathBuf {
+    fn has_only_a_sign(&self, image: usize) -> bool {
+        let (model, path) = (&self.model, self.path("incomplete", image));
+        let known = model.fills.contains_key(&image) || model.leftovers.contains_key(&image) || self.is_held(image);
+        !known && path.exists()
+    }
+
+    pub(super) fn path(&self, folder: &str, image: usize) -> std::path::PathBuf {
         self.dir.path().join(folder).join(name(image).as_str())
     }
 
     pub(crate) fn apply(&mut self, operation: &Operation) {
         self.now += 1;
         self.clock.set(at(self.now));
+        if operation.meddles_with().is_some_and(|image| self.is_held(image)) {
+            return;
+        }
         match *operation {
+            Operation::Begin(image, some, size) => self.begin(image, some, size),
+            Operation::Finish => self.finish(),
+            #[cfg(debug_assertions)]
+            Operation::Die => self.die(),
+            #[cfg(not(debug_assertions))]
+            Operation::Die => self.finish(),
             Operation::Fill(image, size) => self.fill(image, size, false, Ending::Commit),
             Operation::RollBack(image, size) => self.fill(image, size, false, Ending::RollBack),
             Operation::Resume(image, size) => self.fill(image, size, true, Ending::Commit),
@@ -112,6 +134,7 @@ impl Harness {
             Operation::Queue(image) => {
                 let model = &mut self.model;
                 let free = model.cached(image).is_none()
+                    && model.held.is_none_or(|(held, _)| held != image)
                     && !model.leftovers.contains_key(&image)
                     && !model.queue.contains(&image);
                 assert_eq!(self.cache.queue(&name(image)).unwrap(), free);
@@ -136,12 +159,14 @@ impl Harness {
                 self.model.limit = max_size;
             }
             Operation::Clean => {
+                // A sign that a crash has left after the commit is not seen otherwise.
+                let signs = (0..IMAGES).filter(|image| self.has_only_a_sign(*image)).count();
                 let cleaned = self.cache.clean(Duration::ZERO).unwrap();
                 assert_eq!(cleaned.invalid, self.model.invalid.len() as u64);
                 let stalled = (0..IMAGES)
                     .filter(|n| self.model.fills.contains_key(n) || self.model.leftovers.contains_key(n))
                     .count();
-                assert_eq!(cleaned.stalled, stalled as u64);
+                assert_eq!(cleaned.stalled, (stalled + signs) as u64);
                 self.model.invalid.clear();
                 self.model.fills.clear();
                 self.model.leftovers.clear();
@@ -150,6 +175,11 @@ impl Harness {
             Operation::Reopen => {
                 self.cache = Cache::open_with_clock(self.dir.path(), self.clock.clone()).unwrap();
             }
+            Operation::Switch => std::mem::swap(&mut self.cache, &mut self.other),
+            #[cfg(debug_assertions)]
+            Operation::Crash(ref operation, nth) => self.crash(operation, nth),
+            #[cfg(not(debug_assertions))]
+            Operation::Crash(..) => {}
             Operation::Delete(image) => {
                 fs::remove_file(self.path("", image)).ok();
                 self.model.images.remove(&image);
@@ -171,6 +201,10 @@ impl Harness {
                 self.model.images.insert(image, file);
             }
             Operation::Leave(image, size) => {
+                // A Glance does not fill what is cached, and so never comes upon a sign that a crash has left.
+                if self.has_only_a_sign(image) {
+                    fs::remove_file(self.path("incomplete", image)).unwrap();
+                }
                 fs::write(self.path("incomplete", image), content(8, size)).unwrap();
                 self.model.leftovers.insert(image, content(8, size));
             }
@@ -189,6 +223,10 @@ impl Harness {
     /// A claim, as the model foresees it; the caller drops or uses it.
     fn claim(&mut self, image: usize) -> Option<icewell::Writer> {
         let claimed = self.cache.write(&name(image));
+        if self.is_held(image) {
+            assert_eq!(claimed.unwrap_err().kind(), ErrorKind::InProgress);
+            return None;
+        }
         if self.model.cached(image).is_some() {
             assert_eq!(claimed.unwrap_err().kind(), ErrorKind::AlreadyCached);
             self.model.fills.remove(&image);
@@ -236,21 +274,25 @@ impl Harness {
             self.model.invalid.insert(image, whole);
         } else {
             assert_eq!(writer.commit().unwrap(), Commit::Stored);
-            if let Some(stranger) = self.model.images.remove(&image) {
-                self.model.invalid.insert(image, stranger.bytes);
-            }
-            if let Some(left) = self.model.leftovers.remove(&image) {
-                self.model.invalid.insert(image, left);
-            }
-            let used = self.now;
-            let file = File { bytes: whole, committed_as: Some(image), hits: 0, pinned: false, used, intact: true };
-            self.model.images.insert(image, file);
-            self.model.queue.retain(|queued| *queued != image);
+            self.committed(image, whole);
         }
     }
 
+    /// What a commit makes of the model.
+    pub(super) fn committed(&mut self, image: usize, bytes: Vec<u8>) {
+        if let Some(stranger) = self.model.images.remove(&image) {
+            self.model.invalid.insert(image, stranger.bytes);
+        }
+        if let Some(left) = self.model.leftovers.remove(&image) {
+            self.model.invalid.insert(image, left);
+        }
+        let file = File { bytes, committed_as: Some(image), hits: 0, pinned: false, used: self.now, intact: true };
+        self.model.images.insert(image, file);
+        self.model.queue.retain(|queued| *queued != image);
+    }
+
     /// Takes from the model what a reservation removed: classes in their order, images by age; and no more than needed.
-    fn evicted(&mut self, reserved: u64) {
+    pub(super) fn evicted(&mut self, reserved: u64) {
         let model = &mut self.model;
         let fits = |model: &Model| model.used() + reserved <= model.limit;
         for (folder, class) in [("incomplete/.icewell", 0), ("incomplete", 1), ("invalid", 2)] {
@@ -328,7 +370,7 @@ impl Harness {
         for image in 0..IMAGES {
             let file = model.cached(image);
             assert_eq!(bytes(cache, name(image).as_str()).as_ref(), file.map(|file| &file.bytes), "{image} {when}");
-            let free = file.is_none() && !model.leftovers.contains_key(&image);
+            let free = file.is_none() && !model.leftovers.contains_key(&image) && !self.is_held(image);
             assert_eq!(cache.is_cacheable(&name(image)).unwrap(), free, "{image} {when}");
         }
         let least = expected.iter().min_by_key(|image| (model.images[*image].used, **image)).map(|image| name(*image));
@@ -339,8 +381,9 @@ impl Harness {
         let space = cache.space().unwrap();
         assert_eq!(space.counted(icewell::Count::Size), model.used(), "{when}");
         let incomplete = cache.incomplete().unwrap();
-        assert!(incomplete.iter().all(|fill| !fill.active), "{when}");
-        assert_eq!(incomplete.len(), model.fills.len() + model.leftovers.len(), "{when}");
+        let held = usize::from(model.held.is_some());
+        assert_eq!(incomplete.iter().filter(|fill| fill.active).count(), held, "{when}");
+        assert_eq!(incomplete.len(), model.fills.len() + model.leftovers.len() + held, "{when}");
         assert_eq!(cache.limit().unwrap().max_size, model.limit, "{when}");
     }
 }
