@@ -231,6 +231,42 @@ class WithSystemd(unittest.TestCase):
         for kept in ("/var/lib/icewell/images/debian.raw", "/etc/icewell/admin.token"):
             self.assertTrue(machine.path(kept).exists(), kept)
 
+    def test_with_its_sockets_a_restart_refuses_nobody(self):
+        machine = self.machine
+        install(machine, OLD)
+        ready(machine)
+        put(machine, "debian.raw")
+        machine.run("systemctl", "stop", "icewell")
+        machine.run("systemctl", "enable", "--now", "icewell.socket", "icewell-admin.socket")
+        machine.run("systemctl", "start", "icewell")
+        ready(machine)
+        get(machine, "debian.raw")
+        # One connection after the other, until the restarts are over.
+        asking = 'while [ ! -e /root/enough ]; do curl -sS -o /dev/null -w "%{http_code}\\n" "$1" || echo refused; done >/root/answers 2>&1'
+        clients = machine.start("bash", "-c", asking, "bash", f"{IMAGES}/debian.raw")
+        until("it is asked", lambda: machine.path("/root/answers").exists())
+        for _ in range(3):
+            before = machine.show("MainPID")
+            machine.run("systemctl", "restart", "icewell")
+            self.assertNotEqual(machine.show("MainPID"), before)
+            ready(machine)
+        machine.run("touch", "/root/enough")
+        clients.wait()
+        answers = machine.run("cat", "/root/answers").split()
+        self.assertEqual(set(answers), {"200"})
+
+    def test_systemd_hears_of_the_daemon_and_reloads_it(self):
+        machine = self.machine
+        install(machine, OLD)
+        self.assertNotEqual(machine.show("StatusText"), "")
+        self.assertEqual(machine.show("WatchdogUSec"), "30s")
+        pid = machine.show("MainPID")
+        machine.run("sed", "-i", 's/^#max_size = .*/max_size = "1GiB"/', CONFIG)
+        machine.run("systemctl", "reload", "icewell")
+        limit = lambda: json.loads(machine.curl(f"{ADMIN}/v1/status"))["limit"]["max_size"]
+        until("the new limit is in force", lambda: limit() == 1 << 30)
+        self.assertEqual(machine.show("MainPID"), pid)
+
     def test_settings_that_cannot_be_are_not_tried_again(self):
         machine = self.machine
         install(machine, OLD)
