@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper_util::server::graceful::GracefulShutdown;
+use rustix::net::{SocketFlags, accept_with};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -97,11 +98,11 @@ impl Connections {
 
     /// Serves those who are connected already and wait to be accepted, before their socket is closed on them.
     pub(crate) fn accept_waiting(&self, listeners: &[TcpListener]) {
-        let mut context = Context::from_waker(std::task::Waker::noop());
-        while let Ok(permit) = self.room.clone().try_acquire_owned()
-            && let Poll::Ready(Ok((stream, client))) = poll_accept(listeners, &mut context)
-        {
-            self.serve(stream, client, permit);
+        for listener in listeners {
+            while let Ok(permit) = self.room.clone().try_acquire_owned() {
+                let Ok((stream, client)) = accept_now(listener) else { break };
+                self.serve(stream, client, permit);
+            }
         }
     }
 
@@ -160,6 +161,14 @@ impl Connections {
 /// How many connections there is room for.
 fn permits(max_connections: usize) -> usize {
     descriptors::make_room(max_connections).min(Semaphore::MAX_PERMITS).min(u32::MAX as usize)
+}
+
+/// Asks the system, not the runtime, which may not have heard yet of who has just connected.
+fn accept_now(listener: &TcpListener) -> std::io::Result<(TcpStream, SocketAddr)> {
+    let socket = accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+    let stream = std::net::TcpStream::from(socket);
+    let client = stream.peer_addr()?;
+    Ok((TcpStream::from_std(stream)?, client))
 }
 
 fn poll_accept(listeners: &[TcpListener], context: &mut Context<'_>) -> Poll<std::io::Result<(TcpStream, SocketAddr)>> {
