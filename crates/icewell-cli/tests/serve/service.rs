@@ -208,7 +208,15 @@ fn who_is_connected_when_the_end_comes_is_served_and_told_that_the_connection_en
     let image = Image::new(1, 5_000_000);
     let gate = Gate::at(1_000_000);
     let (told, gated) = (image.clone(), gate.clone());
-    let origin = Origin::new(move |request| told.answer(request).gated(&gated));
+    let draining = Gate::at(0);
+    let drained = draining.clone();
+    let origin = Origin::new(move |request| {
+        if request.target == "/b" {
+            // So that the answer has not begun before the daemon knows of its end.
+            drained.wait(0);
+        }
+        told.answer(request).gated(&gated)
+    });
     let mut daemon = Daemon::of(&origin);
     // Its download keeps the daemon from its end.
     let download = Ask::get("/a").begin(daemon.address);
@@ -217,10 +225,11 @@ fn who_is_connected_when_the_end_comes_is_served_and_told_that_the_connection_en
     daemon.signal(Signal::STOP);
     let mut waiting = TcpStream::connect(address).unwrap();
     // He would like to go on after the answer.
-    waiting.write_all(b"GET /a HTTP/1.1\r\nHost: icewell.test\r\n\r\n").unwrap();
+    waiting.write_all(b"GET /b HTTP/1.1\r\nHost: icewell.test\r\n\r\n").unwrap();
     daemon.signal(Signal::TERM);
     daemon.signal(Signal::CONT);
     until("it drains", || !daemon.logged("SIGTERM: draining").is_empty());
+    draining.open();
     gate.open();
     let mut answer = Vec::new();
     waiting.read_to_end(&mut answer).unwrap();
