@@ -110,7 +110,10 @@ async fn run(
         tokio::spawn(history::keep(daemon.clone(), fills_stop.clone()));
     }
 
+    let reloader = Reloader { on_reload: config.on_reload, token_file: config.admin_token_file, tls: tls.clone() };
     let scheme = if tls.is_some() { "https" } else { "http" };
+    // Says what there is no room for, before it is said that all is ready.
+    let mut connections = Connections::new(daemon.clone(), tls, fills_stop.clone(), drain)?;
     let ready = Ready { listen, scheme, admin, origin: daemon.origin.identity().to_owned(), folder: needs.folder };
     info!(%listen, scheme, ?admin, origin = ready.origin, dir = %daemon.cache.dir().display(), "listening");
     if let Some(on_ready) = on_ready {
@@ -119,8 +122,6 @@ async fn run(
 
     let counted = daemon.cache.clone();
     tokio::task::spawn_blocking(move || compare_limit(&counted));
-    let reloader = Reloader { on_reload: config.on_reload, token_file: config.admin_token_file, tls: tls.clone() };
-    let mut connections = Connections::new(daemon.clone(), tls, fills_stop.clone(), drain)?;
     watchdog::start(&daemon, &notify, connections.threads(), &fills_stop);
     let reloading = tokio::spawn(reload_always(signals.hangup, reloader, daemon.clone(), notify.clone()));
     notify.ready();

@@ -62,7 +62,8 @@ fn four_thousand_that_say_nothing() {
             stream
         })
         .collect();
-    until("all are accepted", || open_files(&daemon) >= files + CROWD);
+    // A connection to the origin that was kept for a second may have been among those of before.
+    until("all are accepted", || open_files(&daemon) + 5 >= files + CROWD);
     daemon.get("/a").is(&image.bytes);
     let each = daemon.resident().saturating_sub(memory) / CROWD as u64;
     assert!(each < 20_000, "{each} bytes for each");
