@@ -43,13 +43,20 @@ impl FromStr for Free {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
 
+/// A hundred years. Now and this still make a moment that the system can tell; now and the longest `Duration` do not.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let seconds = text.parse().map(Duration::from_secs).ok();
         let span = seconds.filter(|_| !text.starts_with('+')).or_else(|| humantime::parse_duration(text).ok());
-        span.map(Span).ok_or_else(|| format!("{text:?} is not a time, such as 24h, 90s or 3600 (seconds)"))
+        let span = span.ok_or_else(|| format!("{text:?} is not a time, such as 24h, 90s or 3600 (seconds)"))?;
+        if span > LONGEST {
+            return Err(format!("{text:?} is not a time that can be waited for: it is over 36500 days"));
+        }
+        Ok(Span(span))
     }
 }
 
@@ -102,13 +109,19 @@ mod tests {
 
     #[test]
     fn times_as_people_write_them() {
-        for (text, seconds) in
-            [("0", 0), ("90", 90), ("90s", 90), ("24h", 86_400), ("1h 30m", 5400), ("2days", 172_800)]
-        {
+        for (text, seconds) in [
+            ("0", 0),
+            ("90", 90),
+            ("90s", 90),
+            ("24h", 86_400),
+            ("1h 30m", 5400),
+            ("2days", 172_800),
+            ("36500days", 3_153_600_000),
+        ] {
             assert_eq!(text.parse(), Ok(Span(Duration::from_secs(seconds))), "{text}");
         }
         assert_eq!("500ms".parse(), Ok(Span(Duration::from_millis(500))));
-        for text in ["", "h", "-1", "+1", "1.5.2", "soon", "1 fortnight"] {
+        for text in ["", "h", "-1", "+1", "1.5.2", "soon", "1 fortnight", "3153600001", "18446744073709551615"] {
             assert!(text.parse::<Span>().unwrap_err().starts_with(&format!("{text:?} is not a time")), "{text}");
         }
     }

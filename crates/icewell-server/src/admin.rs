@@ -145,9 +145,11 @@ async fn readiness(daemon: &Arc<Daemon>, draining: bool) -> Response<Body> {
         return failure(StatusCode::SERVICE_UNAVAILABLE, "draining");
     }
     let cache = daemon.cache.clone();
-    match blocking(move || cache.limit()).await {
+    // The limit is a tag, which a directory that somebody has removed still has, as long as it is open. Its folders can't
+    // be listed any more.
+    match blocking(move || cache.limit().and_then(|_| cache.queued())).await {
         Ok(_) => Response::new(Body::text("ready\n")),
-        Err(error) => failure(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+        Err(error) => failure(StatusCode::SERVICE_UNAVAILABLE, &chain(&error)),
     }
 }
 

@@ -131,7 +131,7 @@ async fn run(
     }
     reloading.abort();
     let drain_timeout = daemon.live.borrow().drain_timeout;
-    notify.stopping(drain_timeout + SUSPEND_TIMEOUT + END_TIMEOUT);
+    notify.stopping(drain_timeout.saturating_add(SUSPEND_TIMEOUT + END_TIMEOUT));
     draining.send_replace(true);
     stop_listening(&connections, listeners, outlive_us);
     tokio::select! {
