@@ -14,7 +14,7 @@ cargo package --locked -p icewell -p icewell-server -p icewell-cli
 
 scripts/wheel.sh
 maturin=target/maturin-venv/bin
-"$maturin/maturin" sdist --quiet --manifest-path bindings/python/Cargo.toml --out target/wheels
+"$maturin/maturin" sdist --manifest-path bindings/python/Cargo.toml --out target/wheels
 "$maturin/python" -m pip install --quiet --disable-pip-version-check 'twine>=6,<7'
 "$maturin/twine" check --strict target/wheels/*
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""sbom.py FOLDER: writes down what the command `icewell` is linked from.
+"""sbom.py FOLDER [CRATE]: writes down what is linked into the command `icewell`, or into another crate of this repository.
 
-    FOLDER/icewell.cdx.json       a bill of materials (CycloneDX 1.6): each crate with version, checksum, licence, and what it needs
-    FOLDER/third-party-licences   the texts of their licences, which have to go where the program goes
+    FOLDER/icewell.cdx.json       (CRATE.cdx.json, if one is named) a bill of materials (CycloneDX 1.6): each crate with version, checksum, licence, and what it needs
+    FOLDER/third-party-licences   the texts of their licences, which have to go where what is linked from them goes
 
-The same sources give the same bytes: there is no time in it, and its number is made from its content.
+The same sources give the same bytes: there is no time and no folder in it, and its number is made from its content.
 """
 
 import hashlib
@@ -28,16 +28,16 @@ def cargo(*arguments):
     return done.stdout
 
 
-def linked():
-    """The (name, version) of all that is linked, the command itself among them; by `cargo tree`, as only that knows which
+def linked(top):
+    """The (name, version) of all that is linked, `top` itself among them; by `cargo tree`, as only that knows which
     features of which crate are on in this program, and so which crates it needs."""
-    tree = cargo("tree", "--locked", "-p", COMMAND, "-e", "normal", "--prefix", "none", "--no-dedupe", "-f", "{p}")
+    tree = cargo("tree", "--locked", "-p", top, "-e", "normal", "--prefix", "none", "--no-dedupe", "-f", "{p}")
     return {(name, version.removeprefix("v")) for name, version, *_ in map(str.split, tree.splitlines())}
 
 
-def crates():
+def crates(top):
     """What cargo knows of each of them, by ID, sorted by name and version; and who needs whom."""
-    wanted = linked()
+    wanted = linked(top)
     everything = json.loads(cargo("metadata", "--locked", "--format-version", "1"))
     found = [crate for crate in everything["packages"] if (crate["name"], crate["version"]) in wanted]
     found.sort(key=lambda crate: (crate["name"], crate["version"]))
@@ -80,17 +80,17 @@ def component(crate, checksums):
     return about
 
 
-def bill(found, needs):
+def bill(top, found, needs):
     lock = tomllib.loads((ROOT / "Cargo.lock").read_text())
     checksums = {(crate["name"], crate["version"]): crate.get("checksum") for crate in lock["package"]}
     parts = {id: component(crate, checksums) for id, crate in found.items()}
-    (command,) = (id for id, crate in found.items() if crate["name"] == COMMAND)
+    (whole,) = (id for id, crate in found.items() if crate["name"] == top)
     bom = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
-        "metadata": {"component": parts[command]},
-        "components": [part for id, part in parts.items() if id != command],
+        "metadata": {"component": parts[whole]},
+        "components": [part for id, part in parts.items() if id != whole],
         "dependencies": [{"ref": parts[id]["bom-ref"], "dependsOn": needs[id]} for id in found],
     }
     number = uuid.UUID(bytes=hashlib.sha256(json.dumps(bom).encode()).digest()[:16], version=5)
@@ -103,7 +103,7 @@ def texts(crate):
     return ["\n".join(line.rstrip() for line in path.read_text(errors="replace").strip().splitlines()) for path in files]
 
 
-def licences(found):
+def licences(top, found):
     by_text, without = {}, []
     for crate in found.values():
         if OURS.fullmatch(crate["name"]):
@@ -114,7 +114,8 @@ def licences(found):
             by_text.setdefault(text, []).append(name)
         if not own:
             without.append(f"{name}, by {', '.join(crate['authors']) or crate['repository']}")
-    yield "The program `icewell` is linked with Rust's standard library (MIT OR Apache-2.0, the Rust project's contributors)"
+    what = "The program `icewell`" if top == COMMAND else f"What is built from `{top}`"
+    yield f"{what} is linked with Rust's standard library (MIT OR Apache-2.0, the Rust project's contributors)"
     yield "and with these crates. Where a crate offers a choice of licences, the text of each that it brings is here.\n"
     if without:
         yield "Crates that bring no text of their licence:\n"
@@ -127,13 +128,15 @@ def licences(found):
 
 
 def main():
-    if len(sys.argv) != 2:
-        sys.exit(f"usage: {sys.argv[0]} FOLDER")
+    if len(sys.argv) not in (2, 3):
+        sys.exit(f"usage: {sys.argv[0]} FOLDER [CRATE]")
     folder = pathlib.Path(sys.argv[1])
+    top = sys.argv[2] if len(sys.argv) == 3 else COMMAND
+    name = "icewell" if top == COMMAND else top
     folder.mkdir(parents=True, exist_ok=True)
-    found, needs = crates()
-    (folder / "icewell.cdx.json").write_text(json.dumps(bill(found, needs), indent=1, ensure_ascii=False) + "\n")
-    (folder / "third-party-licences").write_text("\n".join(licences(found)) + "\n")
+    found, needs = crates(top)
+    (folder / f"{name}.cdx.json").write_text(json.dumps(bill(top, found, needs), indent=1, ensure_ascii=False) + "\n")
+    (folder / "third-party-licences").write_text("\n".join(licences(top, found)) + "\n")
 
 
 main()

@@ -19,7 +19,7 @@ if [[ ! $maturin/ready -nt $0 ]]; then
 fi
 
 # What the wheel is made of: unless one of these is newer, there is nothing to build.
-sources=("$root"/{Cargo.toml,Cargo.lock,scripts/wheel.sh,scripts/release-env.sh,crates/icewell/{Cargo.toml,README.md,src}}
+sources=("$root"/{Cargo.toml,Cargo.lock,scripts/wheel.sh,scripts/release-env.sh,scripts/sbom.py,crates/icewell/{Cargo.toml,README.md,src}}
     "$root"/bindings/python/{Cargo.toml,README.md,pyproject.toml,src,python})
 built() {
     compgen -G "$wheels/icewell-*.whl" | head -n 1
@@ -27,7 +27,10 @@ built() {
 wheel=$(built || true)
 if [[ -z $wheel || -n $(find "${sources[@]}" -newer "$wheel" ! -name '*.pyc' ! -name __pycache__ -print -quit) ]]; then
     rm -f "$wheels"/icewell-*.whl
-    "$maturin/bin/maturin" build --release --quiet --manifest-path "$root/bindings/python/Cargo.toml" --out "$wheels"
+    # In the wheel, as PEP 770 has it.
+    "$root/scripts/sbom.py" "$root/target/wheel-parts" icewell-python
+    "$maturin/bin/maturin" build --release --quiet --manifest-path "$root/bindings/python/Cargo.toml" --out "$wheels" \
+        --sbom-include "$root/target/wheel-parts/icewell-python.cdx.json"
     wheel=$(built)
 fi
 

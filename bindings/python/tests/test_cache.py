@@ -3,7 +3,9 @@
 import ast
 import doctest
 import errno
+import importlib.metadata
 import inspect
+import json
 import logging
 import os
 import subprocess
@@ -19,6 +21,13 @@ import icewell
 def test_the_example_in_the_documentation():
     assert doctest.testmod(icewell).attempted > 0
     assert doctest.testmod(icewell).failed == 0
+
+
+def test_the_package_names_what_it_is_linked_from_and_no_folder_of_who_built_it():
+    (bill,) = [file for file in importlib.metadata.files("icewell") if file.parent.name == "sboms"]
+    text = bill.read_text()
+    assert {"icewell", "pyo3"} <= {part["name"] for part in json.loads(text)["components"]}
+    assert "file:" not in text
 
 
 def test_the_types_tell_the_same_as_the_module():
