@@ -51,6 +51,7 @@ cp "$binary" "$parts/target/release/icewell"
 for shell in bash zsh fish; do
     "$binary" completions "$shell" >"$parts/completions/icewell.$shell"
 done
+"$binary" config --defaults >"$parts/icewell.toml"
 scripts/sbom.py "$parts"
 gzip -9n "$parts/third-party-licences"
 

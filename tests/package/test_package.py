@@ -312,6 +312,11 @@ class Files(unittest.TestCase):
             if own.get(name) != value and not value.startswith("/etc/icewell/"):
                 self.assertRegex(said, rf"--{name.replace('_', '-')} <[^\[]*\[default: [^\]]*{re.escape(value)}\]")
 
+    def test_the_example_of_settings_is_what_this_command_has(self):
+        example = pathlib.Path(folder.name, "contents/usr/share/doc/icewell/examples/icewell.toml")
+        said = subprocess.run([ICEWELL, "config", "--defaults"], check=True, stdout=subprocess.PIPE, text=True).stdout
+        self.assertEqual(example.read_text(), said)
+
     def test_the_changelog_of_the_package_is_of_this_version(self):
         version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
         first = (ROOT / "packaging/deb/changelog").read_text().splitlines()[0]
