@@ -20,7 +20,7 @@ use tracing::warn;
 use crate::body::{Body, HttpBody};
 use crate::daemon::{Daemon, blocking};
 use crate::error::{Error, chain};
-use crate::pass::{failure, without_body};
+use crate::pass::{failure, method_not_allowed, without_body};
 use crate::status::Status;
 use crate::{admin_actions, image_list, manage, metrics, page, request_log, socket};
 
@@ -96,7 +96,7 @@ async fn answer(daemon: &Arc<Daemon>, address: SocketAddr, draining: bool, reque
         };
     }
     if !matches!(request.method, Method::GET | Method::HEAD) {
-        return failure(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
+        return method_not_allowed("GET, HEAD", "only GET and HEAD");
     }
     let response = match path.as_str() {
         "/healthz" => Response::new(Body::text("ok\n")),

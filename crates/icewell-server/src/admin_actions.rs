@@ -24,7 +24,7 @@ use crate::body::Body;
 use crate::daemon::{Daemon, blocking};
 use crate::error::chain;
 use crate::manage;
-use crate::pass::failure;
+use crate::pass::{failure, method_not_allowed};
 use crate::status::seconds;
 use crate::verifications::Asked;
 
@@ -54,7 +54,7 @@ pub(crate) fn is_one(path: &str) -> bool {
 /// Does what is asked for, if it can be read; who asks may.
 pub(crate) async fn answer(daemon: &Arc<Daemon>, request: &Parts) -> Response<Body> {
     if request.method != Method::POST {
-        return failure(StatusCode::METHOD_NOT_ALLOWED, "only POST");
+        return method_not_allowed("POST", "only POST");
     }
     if !request.headers.contains_key(REQUEST) {
         let why =

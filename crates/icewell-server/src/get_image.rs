@@ -15,9 +15,9 @@ mod send;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::header::{ALLOW, HeaderMap, HeaderValue, RETRY_AFTER};
+use http::header::{HeaderMap, RETRY_AFTER};
 use http::request::Parts;
-use http::{Method, Response, StatusCode, Version};
+use http::{Method, Response, Version};
 use icewell::ErrorKind;
 use tokio::sync::watch;
 use tracing::warn;
@@ -79,9 +79,7 @@ pub(crate) async fn answer(
 /// The image that a request names, where anything that can be read is one.
 pub(crate) fn key(request: &Parts) -> Result<Key, Box<Response<Body>>> {
     if !matches!(request.method, Method::GET | Method::HEAD) {
-        let mut response = pass::failure(StatusCode::METHOD_NOT_ALLOWED, "images can only be read here");
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return Err(Box::new(response));
+        return Err(Box::new(pass::method_not_allowed("GET, HEAD", "images can only be read here")));
     }
     Key::from_target(request.uri.path(), request.uri.query())
         .map_err(|error| Box::new(pass::failure(error.status(), &error.to_string())))

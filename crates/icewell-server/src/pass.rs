@@ -86,6 +86,13 @@ pub(crate) fn failure(status: StatusCode, reason: &str) -> Response<Body> {
     response
 }
 
+/// The end of a request by another method than those that are allowed, which have to be told (RFC 9110 §15.5.6).
+pub(crate) fn method_not_allowed(allowed: &'static str, reason: &str) -> Response<Body> {
+    let mut response = failure(StatusCode::METHOD_NOT_ALLOWED, reason);
+    response.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static(allowed));
+    response
+}
+
 /// The response to a `HEAD`: the same fields, no body.
 pub(crate) fn without_body(mut response: Response<Body>) -> Response<Body> {
     if !response.headers().contains_key(CONTENT_LENGTH)
