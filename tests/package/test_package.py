@@ -276,6 +276,19 @@ class WithSystemd(unittest.TestCase):
         self.assertEqual((machine.show("ExecMainStatus"), machine.show("NRestarts")), ("2", "0"))
         self.assertIn("max_sise", machine.journal(self.begun))
 
+    def test_what_may_pass_is_tried_until_it_has_passed(self):
+        """A disk or an address that comes late: more tries than the five in ten seconds after which systemd gives up by itself."""
+        machine = self.machine
+        install(machine, OLD)
+        machine.run("systemctl", "stop", "icewell")
+        machine.run("mv", "/var/cache/icewell", "/var/cache/away")
+        machine.path("/var/cache/icewell").write_text("no directory\n")
+        machine.run("systemctl", "start", "--no-block", "icewell")
+        until("it has been tried seven times", lambda: int(machine.show("NRestarts")) >= 7)
+        machine.run("rm", "/var/cache/icewell")
+        machine.run("mv", "/var/cache/away", "/var/cache/icewell")
+        ready(machine)
+
     def test_the_examples_of_the_document(self):
         machine = self.machine
         install(machine, OLD)
