@@ -9,19 +9,44 @@ pub(crate) const RECENT: Duration = Duration::from_secs(300);
 
 /// One thing that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Note {
-    pub(crate) level: Level,
-    pub(crate) text: String,
+pub struct Note {
+    /// How bad it is.
+    pub level: Level,
+    /// What it is and what to do, in sentences.
+    pub text: String,
 }
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Level {
+pub enum Level {
     /// Clients suffer.
     Bad,
     /// Nobody suffers yet.
     Warning,
+}
+
+/// What a look at a directory and its file system tells, without a daemon. In bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Fullness {
+    /// What the limit counts.
+    pub used: u64,
+    /// The limit.
+    pub limit: u64,
+    /// What is free on the file system.
+    pub available: u64,
+    /// The file system's size.
+    pub total: u64,
+    /// How long the image that goes next has not been used; none where none would go.
+    pub tail_age: Option<Duration>,
+}
+
+impl Fullness {
+    /// The notes that a daemon would tell of it, the worst first.
+    pub fn notes(self) -> Vec<Note> {
+        let Fullness { used, limit, available, total, tail_age } = self;
+        notes(&Known { used, limit, available, total, tail_age, can_fetch: true, ..Known::default() })
+    }
 }
 
 /// What the rules go by.

@@ -103,6 +103,7 @@ pub mod fuzzing;
 pub use config::{Config, DEFAULT_MAX_CONNECTIONS, OnReady, OnReload, Ready, Reloaded};
 pub use error::Error;
 pub use fetch::{Fetched, Fetcher, Patience};
+pub use health::{Fullness, Level, Note};
 pub use keystone::{Credentials, FIELDS};
 pub use legacy_api::{LegacyAnswer, LegacyApi};
 pub use looking::{AdminListener, reach_origin};

@@ -13,8 +13,6 @@ use crate::keystone::Session;
 use crate::origin::{Ask, Client, Origin, Reach};
 use crate::prepared::reach;
 
-/// How long the daemon may take: it may have to count a large directory first.
-const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an origin may take: somebody waits for it.
 const ORIGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -28,20 +26,26 @@ pub struct AdminListener {
 }
 
 impl AdminListener {
-    /// The one at `address`, with the admin token if there is one.
+    /// The one at `address`, with the admin token if there is one. It may let whoever asks wait for `patience`: for the
+    /// connection, for the answer's beginning and for each piece of it.
     ///
     /// # Errors
     ///
     /// The token cannot be sent, or the client not be set up.
-    pub fn new(address: SocketAddr, token: Option<&str>) -> Result<Self, Error> {
+    pub fn new(address: SocketAddr, token: Option<&str>, patience: Duration) -> Result<Self, Error> {
         let mut headers = HeaderMap::new();
         if let Some(token) = token {
             let mut value = HeaderValue::from_str(token).map_err(|_| Error::usage("the admin token is none"))?;
             value.set_sensitive(true);
             headers.insert(HeaderName::from_static("x-auth-token"), value);
         }
-        let client = Client::new(&Reach { timeout: TIMEOUT, min_rate: 0, ca: None })?;
+        let client = Client::new(&Reach { timeout: patience, min_rate: 0, ca: None })?;
         Ok(AdminListener { address, headers, client, runtime: runtime()? })
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// What it tells of itself (`GET /v1/status`): JSON, as it is documented. Blocks.

@@ -2,6 +2,7 @@
 //!
 //! Times are seconds since 1970, spans seconds, sizes bytes. Fields may be added; none changes its meaning.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -232,7 +233,7 @@ impl Status {
             uptime: daemon.started.1.elapsed().as_secs_f64(),
             draining,
             notes: health::notes(&known(daemon, &counted, queued.len(), draining)),
-            dir: daemon.cache.dir().to_string_lossy().into_owned(),
+            dir: absolute(daemon.cache.dir()).to_string_lossy().into_owned(),
             origin: daemon.origin.identity().to_owned(),
             counters: daemon.counters.totals().into(),
             counted: seconds(counted.at),
@@ -275,6 +276,11 @@ impl Status {
             },
         })
     }
+}
+
+/// The directory by the name that it has for other processes, too.
+fn absolute(dir: &Path) -> PathBuf {
+    std::path::absolute(dir).unwrap_or_else(|_| dir.into())
 }
 
 /// What the notes are made of.

@@ -22,6 +22,7 @@ pub(crate) mod unqueue;
 pub(crate) mod verify;
 
 mod batch;
+mod running;
 
 use std::ffi::OsString;
 use std::io::Write;

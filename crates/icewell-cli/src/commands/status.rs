@@ -1,18 +1,34 @@
-//! `icewell status`: the cache at a glance.
+//! `icewell status`: the cache at a glance, and the daemon that serves it, if one answers.
 
-use icewell::{Count, Incomplete, Usage};
+mod served_by;
+mod text;
+
+use std::time::SystemTime;
+
+use icewell::{Count, Image, Incomplete, Invalid, Usage};
+use icewell_server::{Fullness, Level};
 use serde::Serialize;
+use serde_json::Value;
 
+use self::served_by::daemon_of;
 use super::ls::IncompleteRow;
-use super::plain;
+use super::running::Running;
+use super::running::seen::Note;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Result;
-use crate::output::{ago, count, field, size};
+use crate::output::epoch;
 
-/// Show counts, sizes, the limit, hits and fills under way
+/// Show health, counts, sizes, the limit, hits, fills under way, what goes next, and the daemon
+///
+/// All but the last is what the directory tells by itself. A running daemon is asked too, if it answers and serves this
+/// directory; its address and token are taken from the daemon's settings where no option names them. The exit status says
+/// nothing of it.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    #[command(flatten)]
+    running: Running,
+}
 
 #[derive(Debug, Serialize)]
 struct Status<'a> {
@@ -25,6 +41,36 @@ struct Status<'a> {
     queued: usize,
     limit: Limit,
     file_system: FileSystem,
+    /// What is not as it should be, the worst first: the daemon's word, or else what the directory tells.
+    health: Vec<Note>,
+    /// The image that goes first when room is needed.
+    next: Option<Next<'a>>,
+    daemon: Served,
+}
+
+/// The daemon, or why there is none to show.
+#[derive(Debug, Serialize)]
+struct Served {
+    /// All that it tells of itself.
+    status: Option<Value>,
+    error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Next<'a> {
+    image_id: &'a str,
+    size: u64,
+    last_accessed: f64,
+}
+
+/// What was found in the directory, and is told in words only.
+#[derive(Debug)]
+struct Found {
+    fills: Vec<Incomplete>,
+    invalid: Vec<Invalid>,
+    /// The least recently used image of those that may go.
+    next: Option<Image>,
+    counted: Count,
 }
 
 #[derive(Debug, Serialize)]
@@ -76,7 +122,7 @@ struct FileSystem {
     available: u64,
 }
 
-pub(crate) fn run(_: &Args, context: &Context<'_>) -> Result {
+pub(crate) fn run(args: &Args, context: &Context<'_>) -> Result {
     let cache = context.cache()?;
     let limit = cache.limit()?;
     let space = cache.space()?;
@@ -92,6 +138,17 @@ pub(crate) fn run(_: &Args, context: &Context<'_>) -> Result {
         sum
     };
     let cached = images.iter().fold(Usage::default(), |sum, image| add(sum, image.size, image.allocated));
+    let may_go = images.iter().filter(|image| !image.pinned);
+    let next = may_go.min_by(|a, b| (a.last_accessed, &a.id).cmp(&(b.last_accessed, &b.id))).cloned();
+    let found = Found { fills, invalid, next, counted: limit.count };
+    let fullness = Fullness {
+        used: space.counted(limit.count),
+        limit: limit.max_size,
+        available: file_system.available,
+        total: file_system.total,
+        tail_age: found.next.as_ref().and_then(|image| SystemTime::now().duration_since(image.last_accessed).ok()),
+    };
+    let daemon = daemon_of(cache.dir(), &args.running);
     let status = Status {
         dir: cache.dir().to_string_lossy().into_owned(),
         origin: cache.origin()?,
@@ -101,74 +158,46 @@ pub(crate) fn run(_: &Args, context: &Context<'_>) -> Result {
             hits: images.iter().fold(0, |hits, image| hits.saturating_add(image.hits)),
         },
         incomplete: Fills {
-            files: Files { count: fills.len() as u64, ..space.incomplete.into() },
-            active: fills.iter().filter(|fill| fill.active).count(),
-            fills: fills.iter().map(IncompleteRow::from).collect(),
+            files: Files { count: found.fills.len() as u64, ..space.incomplete.into() },
+            active: found.fills.iter().filter(|fill| fill.active).count(),
+            fills: found.fills.iter().map(IncompleteRow::from).collect(),
         },
-        invalid: Files { count: invalid.len() as u64, ..space.invalid.into() },
+        invalid: Files { count: found.invalid.len() as u64, ..space.invalid.into() },
         queued: cache.queued()?.len(),
         limit: Limit {
             max_size: limit.max_size,
             count: limit.count.name(),
-            used: space.counted(limit.count),
+            used: fullness.used,
             min_free: limit.min_free.map(|min_free| min_free.to_string()),
             floor: limit.floor(file_system.total),
         },
         file_system: FileSystem { name: file_system.name, total: file_system.total, available: file_system.available },
+        health: daemon.as_ref().map_or_else(|_| notes(fullness), |daemon| daemon.seen.notes.clone()),
+        next: found.next.as_ref().map(Next::from),
+        daemon: Served {
+            status: daemon.as_ref().ok().map(|daemon| daemon.told.clone()),
+            error: daemon.as_ref().err().map(ToString::to_string),
+        },
     };
     if context.output.is_json() {
         context.output.json(&status)?;
     } else {
-        context.output.print(describe(&status, &fills, limit.count).as_bytes())?;
+        context.output.print(text::describe(&status, &found, &daemon).as_bytes())?;
     }
     Ok(Exit::Done)
 }
 
-fn describe(status: &Status<'_>, fills: &[Incomplete], counted: Count) -> String {
-    let Status { images, incomplete, invalid, limit, file_system, .. } = status;
-    let mut text = String::new();
-    field(&mut text, "directory", &status.dir);
-    field(&mut text, "origin", status.origin.as_deref().unwrap_or("none yet"));
-    let allocated = size(images.files.allocated);
-    field(
-        &mut text,
-        "cached",
-        format_args!("{}, {} on disk, {} pinned", files(&images.files), allocated, images.pinned),
-    );
-    field(&mut text, "hits", images.hits);
-    field(&mut text, "incomplete", format_args!("{}, {} under way", files(&incomplete.files), incomplete.active));
-    for fill in fills.iter().filter(|fill| fill.active) {
-        text.push_str(&format!("  {}: {}\n", plain(&fill.id), progress(fill)));
-    }
-    field(&mut text, "invalid", files(invalid));
-    field(&mut text, "queued", status.queued);
-    let what = match counted {
-        Count::Size => "sizes",
-        Count::Allocated => "bytes allocated on disk",
+fn notes(fullness: Fullness) -> Vec<Note> {
+    let level = |level| match level {
+        Level::Bad => "bad",
+        Level::Warning => "warning",
     };
-    let (used, max_size) = (size(limit.used), size(limit.max_size));
-    field(&mut text, "limit", format_args!("{used} of {max_size} used, counting {what}"));
-    if let Some(min_free) = &limit.min_free {
-        let floor = size(limit.floor);
-        let told = if min_free.ends_with('%') { format!("{min_free}, {floor}") } else { floor };
-        field(&mut text, "min free", format_args!("{told} of the file system"));
-    }
-    let (available, total) = (size(file_system.available), size(file_system.total));
-    field(&mut text, "file system", format_args!("{}, {available} of {total} free", file_system.name));
-    text
+    fullness.notes().into_iter().map(|note| Note { level: level(note.level).into(), text: note.text }).collect()
 }
 
-fn files(files: &Files) -> String {
-    format!("{}, {}", count(files.count, "image", "images"), size(files.size))
-}
-
-fn progress(fill: &Incomplete) -> String {
-    let written = size(fill.written);
-    match fill.size.filter(|whole| *whole > 0) {
-        Some(whole) => {
-            let percent = u128::from(fill.written) * 100 / u128::from(whole);
-            format!("{written} of {} ({percent} %), last written {}", size(whole), ago(fill.last_modified))
-        }
-        None => format!("{written}, last written {}", ago(fill.last_modified)),
+impl<'a> From<&'a Image> for Next<'a> {
+    fn from(image: &'a Image) -> Self {
+        let (image_id, last_accessed) = (image.id.as_str(), epoch(image.last_accessed));
+        Next { image_id, size: image.size, last_accessed }
     }
 }

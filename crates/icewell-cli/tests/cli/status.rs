@@ -18,7 +18,22 @@ fn everything_in_one_object() {
     fill.start(Announced { size: Some(1000), ..Announced::default() }).unwrap();
 
     let status = env.json(&["status"]);
-    assert_eq!(keys(&status), ["dir", "file_system", "images", "incomplete", "invalid", "limit", "origin", "queued"]);
+    assert_eq!(
+        keys(&status),
+        [
+            "daemon",
+            "dir",
+            "file_system",
+            "health",
+            "images",
+            "incomplete",
+            "invalid",
+            "limit",
+            "next",
+            "origin",
+            "queued"
+        ]
+    );
     assert_eq!(status["dir"], env.dir().to_str().unwrap());
     assert_eq!(status["origin"], serde_json::Value::Null);
     let images = &status["images"];
@@ -39,7 +54,7 @@ fn everything_in_one_object() {
         "hits:          2\n",
         "  fill: 0 B of 1000 B (0 %), last written ",
         "queued:        3\n",
-        "limit:         1010 B of 1.00 MiB used, counting sizes\n",
+        "limit:         1010 B of 1.00 MiB used (0 %), counting sizes\n",
     ] {
         assert!(text.contains(line), "{line:?} not in {text}");
     }
@@ -69,5 +84,49 @@ fn what_is_to_stay_free() {
         assert_eq!(status["limit"]["floor"], floor);
         let text = env.ok(&["status"]);
         assert!(text.contains(line), "{line:?} not in {text}");
+    }
+}
+
+#[test]
+fn what_goes_next_and_why_the_last_fill_failed() {
+    let env = TestEnv::new();
+    assert!(env.ok(&["status"]).contains("next to go:    nothing\n"));
+    for id in ["older", "newer", "pinned"] {
+        env.image(id, "hello");
+    }
+    env.ok(&["pin", "pinned"]);
+    env.ok(&["get", "newer", "copy"]);
+    assert_eq!(env.json(&["status"])["next"]["image_id"], "older");
+    assert!(env.ok(&["status"]).contains("next to go:    older, 5 B, last used just now\n"));
+    env.invalid("bad", "its digest\nis another");
+    let text = env.ok(&["status"]);
+    for line in [
+        "invalid:       1 image, 3 B\n  bad, just now: its digest\\nis another\n",
+        "next to go:    1 fill broken off or failed; then older, 5 B, ",
+    ] {
+        assert!(text.contains(line), "{line:?} not in {text}");
+    }
+    env.ok(&["clean"]);
+    env.ok(&["rm", "older", "newer"]);
+    assert!(env.ok(&["status"]).contains("next to go:    nothing: what is cached is pinned\n"));
+    assert_eq!(env.json(&["status"])["next"], serde_json::Value::Null);
+}
+
+#[test]
+fn whether_it_is_well_as_far_as_the_directory_tells() {
+    let env = TestEnv::new();
+    env.image("a", "hello");
+    let cache = env.cache();
+    for (max_size, told) in
+        [(3, "The cache is over its limit"), (1 << 60, "The limit is more than the file system has")]
+    {
+        cache.set_limit(Limit { max_size, ..Limit::default() }).unwrap();
+        let text = env.ok(&["status"]);
+        assert!(text.contains("\nhealth:        WARNING: "), "{text}");
+        assert!(text.contains(told), "{told:?} not in {text}");
+        let notes = env.json(&["status"])["health"].clone();
+        let found =
+            |note: &serde_json::Value| note["text"].as_str().unwrap().contains(told) && note["level"] == "warning";
+        assert!(notes.as_array().unwrap().iter().any(found), "{notes}");
     }
 }

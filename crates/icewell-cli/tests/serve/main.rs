@@ -45,6 +45,7 @@ mod rot;
 mod service;
 mod slow_origins;
 mod status;
+mod summary;
 mod top;
 mod traces;
 

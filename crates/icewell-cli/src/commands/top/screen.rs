@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indicatif::HumanDuration;
 
-use super::seen::{Fill, Seen};
+use crate::commands::running::seen::{Fill, Seen};
 use crate::output::{count, escape, size};
 
 /// How many of each list are shown.
@@ -67,7 +67,7 @@ impl Screen {
                 field(name, format!("{}: {}", escape(&note.level).to_uppercase(), escape(&note.text)));
             }
         }
-        field("hits", self.hits());
+        field("hits", now.counters.hits());
         field("traffic", self.traffic());
         field("room", self.room());
         if now.queue_length > 0 {
@@ -94,23 +94,6 @@ impl Screen {
         });
         section(&mut lines, "NEXT TO GO WHEN ROOM IS NEEDED, BY LAST USE", next.collect());
         lines
-    }
-
-    fn hits(&self) -> String {
-        let counters = &self.now.counters;
-        let images = counters.from_cache + counters.from_fill + counters.passed;
-        let share = match (counters.from_cache * 1000).checked_div(images) {
-            Some(tenths) => format!("{}.{} %", tenths / 10, tenths % 10),
-            None => "-".into(),
-        };
-        format!(
-            "{share} from the cache: {} of {}, {} from fills, {} passed on; {} in all",
-            counters.from_cache,
-            count(images, "request", "requests"),
-            counters.from_fill,
-            counters.passed,
-            counters.requests
-        )
     }
 
     fn traffic(&self) -> String {
