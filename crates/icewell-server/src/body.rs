@@ -36,6 +36,10 @@ use crate::traces::{self, Span};
 const CHUNK: u64 = 64 << 10;
 /// A range that begins this far ahead of what is written is asked from the origin instead of waited for.
 const FAR_AHEAD: u64 = 1 << 20;
+/// As much of the end of what is asked for is copied: `connection::extent` says why.
+pub(crate) const COPIED: u64 = 8 << 20;
+/// The least that is worth the way to another thread and back.
+pub(crate) const LEAST_EXTENT: u64 = 256 << 10;
 /// How often in a row a client's own answer of the origin may break off.
 const MAX_BREAKS: u32 = 3;
 
@@ -90,16 +94,29 @@ impl Body {
         if let Body::Whole(bytes) = self { Some(bytes.len() as u64) } else { None }
     }
 
-    /// The next bytes; none at the end.
+    /// What comes next; none at the end. It is an extent only where the caller can send one; of one, [`skip`](Self::skip) has to
+    /// be told what was sent.
     ///
     /// # Errors
     ///
     /// It breaks off here: nothing may look as if it had come to its end.
-    pub(crate) async fn next(&mut self) -> io::Result<Option<Bytes>> {
+    pub(crate) async fn next(&mut self, extents_too: bool) -> io::Result<Option<Piece>> {
         match self {
-            Body::Whole(bytes) => Ok(Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty())),
-            Body::Image(image) => image.next().await,
-            Body::Stream(stream) => stream.next().await.transpose(),
+            Body::Whole(bytes) => Ok(Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty()).map(Piece::Bytes)),
+            Body::Image(image) => image.next(extents_too).await,
+            Body::Stream(stream) => Ok(stream.next().await.transpose()?.map(Piece::Bytes)),
+        }
+    }
+
+    /// So many bytes of the extent that was to come next were sent.
+    pub(crate) fn skip(&mut self, bytes: u64) {
+        if let Body::Image(body) = self
+            && let Some(Segment::Image { start, .. }) = body.segments.front_mut()
+        {
+            *start += bytes;
+            if let Source::Cached(cached) = &mut body.source {
+                cached.was_sent_to(*start);
+            }
         }
     }
 
@@ -113,10 +130,32 @@ impl Body {
             Body::Stream(_) => {}
         }
         let frames = stream::try_unfold(self, |mut body| async move {
-            Ok(body.next().await?.map(|chunk| (Frame::data(chunk), body)))
+            Ok(body.next(false).await?.map(|piece| (Frame::data(piece.into_bytes()), body)))
         });
         StreamBody::new(frames).boxed_unsync()
     }
+}
+
+/// What comes next of a body.
+pub(crate) enum Piece {
+    Bytes(Bytes),
+    Extent(Extent),
+}
+
+impl Piece {
+    /// Of who was not given leave for extents.
+    fn into_bytes(self) -> Bytes {
+        if let Piece::Bytes(bytes) = self { bytes } else { Bytes::new() }
+    }
+}
+
+/// Bytes of a file that lie one after the other, and may be sent right from there.
+pub(crate) struct Extent {
+    pub(crate) image: Arc<OpenImage>,
+    pub(crate) start: u64,
+    /// What lies before this may be handed to a socket as pages of the file, the rest only as copies.
+    pub(crate) copied_from: u64,
+    pub(crate) end: u64,
 }
 
 /// Parts of an image, in order.
@@ -133,22 +172,22 @@ impl ImageBody {
         ImageBody { source, sending, segments: segments.into_iter().collect(), asked_ahead: false }
     }
 
-    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+    async fn next(&mut self, extents_too: bool) -> io::Result<Option<Piece>> {
         loop {
             let (start, end) = match self.segments.pop_front() {
                 None => return Ok(None),
-                Some(Segment::Text(text)) => return Ok(Some(text)),
+                Some(Segment::Text(text)) => return Ok(Some(Piece::Bytes(text))),
                 Some(Segment::Image { start, end }) => (start, end),
             };
-            let how = How { sending: self.sending, asked_ahead: self.asked_ahead };
-            let chunk = match &mut self.source {
+            let how = How { sending: self.sending, asked_ahead: self.asked_ahead, extents_too };
+            let piece = match &mut self.source {
                 Source::Cached(cached) => cached.read(how, start, end).await?,
                 Source::Fill(follower) => follower.read(how, start, end).await?,
             };
-            if let Some(chunk) = chunk {
-                let start = start + chunk.len() as u64;
+            if let Some(piece) = piece {
+                let start = if let Piece::Bytes(bytes) = &piece { start + bytes.len() as u64 } else { start };
                 self.segments.push_front(Segment::Image { start, end });
-                return Ok(Some(chunk));
+                return Ok(Some(piece));
             }
         }
     }
@@ -159,12 +198,13 @@ impl ImageBody {
 struct How {
     sending: Sending,
     asked_ahead: bool,
+    /// Whether an extent can be sent.
+    extents_too: bool,
 }
 
 /// What is read in pieces: a cached image, or one that grows.
 trait Readable: Send + Sync + 'static {
     fn file(&self) -> &File;
-    fn size(&self) -> Option<u64>;
     fn small(&self) -> Option<&Bytes>;
     fn pages(&self) -> Option<&Arc<Pages>>;
 }
@@ -172,10 +212,6 @@ trait Readable: Send + Sync + 'static {
 impl Readable for OpenImage {
     fn file(&self) -> &File {
         self.reader().file()
-    }
-
-    fn size(&self) -> Option<u64> {
-        self.head().size
     }
 
     fn small(&self) -> Option<&Bytes> {
@@ -192,10 +228,6 @@ impl Readable for Growing {
         &self.file
     }
 
-    fn size(&self) -> Option<u64> {
-        self.head.size
-    }
-
     fn small(&self) -> Option<&Bytes> {
         None
     }
@@ -206,8 +238,8 @@ impl Readable for Growing {
 }
 
 /// The next bytes, up to a piece or a chunk: right from the page cache where the file can be mapped. What is not in memory
-/// is waited for where that holds up nobody, and noted in `cold`.
-async fn read_chunk(image: &Arc<impl Readable>, how: How, start: u64, end: u64, cold: &mut bool) -> io::Result<Bytes> {
+/// is waited for where that holds up nobody.
+async fn read_chunk(image: &Arc<impl Readable>, how: How, start: u64, end: u64) -> io::Result<Bytes> {
     if let Some(bytes) = image.small() {
         let bound = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
         return Ok(bytes.slice(bound(start)..bound(end)));
@@ -225,12 +257,11 @@ async fn read_chunk(image: &Arc<impl Readable>, how: How, start: u64, end: u64, 
     // Whole large pages, where it is not all that is left.
     let end = if most - start > PIECE { (start / PIECE + 1) * PIECE } else { most };
     if !pages.are_resident(start..end) {
-        *cold = true;
         let pages = pages.clone();
         blocking(move || pages.bring_in(start..end)).await?;
     }
     // Past the end of a file that was cut off, its last page reads as zeros, and no call fails.
-    if image.size() == Some(end) && image.file().metadata()?.len() < end {
+    if image.file().metadata()?.len() < end {
         return Err(cut_off());
     }
     Ok(pages.slice(start..end))
@@ -304,7 +335,7 @@ impl Follower {
     }
 
     /// The next bytes from `start` on, at most up to `end`; none at the end of the image.
-    async fn read(&mut self, how: How, start: u64, end: Option<u64>) -> io::Result<Option<Bytes>> {
+    async fn read(&mut self, how: How, start: u64, end: Option<u64>) -> io::Result<Option<Piece>> {
         if end == Some(start) {
             return Ok(None);
         }
@@ -314,7 +345,7 @@ impl Follower {
                     match next_piece(at, body, end).await {
                         Ok(piece) => {
                             self.breaks = 0;
-                            return Ok(piece);
+                            return Ok(piece.map(Piece::Bytes));
                         }
                         Err(error) if self.breaks == MAX_BREAKS => return Err(error),
                         // What has come is right; the fill, or the origin asked again, has the rest.
@@ -334,7 +365,7 @@ impl Follower {
             }
             let ready = end.unwrap_or(u64::MAX).min(visible);
             if start < ready {
-                return self.read_file(how, start..ready, end).await.map(Some);
+                return self.read_file(how, start..ready, end).await.map(|chunk| Some(Piece::Bytes(chunk)));
             }
             match ended {
                 Some(End::NotKept(rest)) => {
@@ -381,11 +412,11 @@ impl Follower {
         let before = self.given.as_ref().map_or(start, |given| given.start.min(start));
         if self.image.holes.is_none() || end.is_none_or(|end| ready < end) {
             self.given = Some(before..ready);
-            return read_chunk(&self.image, how, start, ready, &mut false).await;
+            return read_chunk(&self.image, how, start, ready).await;
         }
         if ready - start > CHUNK {
             self.given = Some(before..ready - CHUNK);
-            return read_chunk(&self.image, how, start, ready - CHUNK, &mut false).await;
+            return read_chunk(&self.image, how, start, ready - CHUNK).await;
         }
         let chunk = read_copy(&self.image, start, ready).await?;
         self.given = Some(before..start + chunk.len() as u64);

@@ -10,6 +10,7 @@
 //!
 //! Why this is here beside hyper: it knows what has left, holds nothing for who waits, and makes fewer calls and copies.
 
+mod extent;
 mod reply;
 pub(crate) mod request;
 mod wire;
@@ -27,10 +28,11 @@ use http::{Method, Response, StatusCode};
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
+pub(crate) use self::extent::Senders;
 use self::reply::Framing;
 use self::request::Next;
 pub(crate) use self::wire::{Rewound, Wire};
-use crate::body::Body;
+use crate::body::{Body, Extent, Piece};
 use crate::daemon::Daemon;
 use crate::request_log::{self, Ending};
 use crate::route::{self, Client};
@@ -57,6 +59,7 @@ pub(crate) struct Serving {
     pub(crate) fills_stop: watch::Receiver<bool>,
     /// True when the daemon is about to stop: what runs is finished, what rests is closed.
     pub(crate) draining: watch::Receiver<bool>,
+    pub(crate) senders: Arc<Senders>,
 }
 
 /// Serves a connection until it ends, or until hyper has to go on with it.
@@ -88,7 +91,8 @@ pub(crate) async fn serve(wire: Wire, client: Client, serving: &Serving) -> Opti
         let closes = response.headers().contains_key(CONNECTION);
         let keep = head.keep && !closes && !*serving.draining.borrow();
         let bodiless = parts.method == Method::HEAD;
-        match connection.send(&mut out, response, Sent { old: head.old, keep, bodiless }, &mut ending).await {
+        let how = Sent { old: head.old, keep, bodiless };
+        match connection.send(&mut out, response, how, &serving.senders, &mut ending).await {
             Ok(true) => {}
             // 5.
             Ok(false) => {
@@ -169,6 +173,7 @@ impl Connection {
         out: &mut BytesMut,
         response: Response<Body>,
         how: Sent,
+        senders: &Arc<Senders>,
         ending: &mut Ending,
     ) -> io::Result<bool> {
         let (mut parts, mut body) = response.into_parts();
@@ -184,9 +189,21 @@ impl Connection {
         }
         let mut left = if let Framing::Length(length) = framing { length } else { u64::MAX };
         let mut turn = 0;
+        let mut extents = extent::Sending::new(senders);
         while left > 0 {
-            let Some(chunk) = self.next_chunk(&mut body, out).await? else { break };
-            let chunk = chunk_within(chunk, left)?;
+            let plain = matches!(framing, Framing::Length(_)) && self.wire.plain().is_some();
+            let extents_too = plain && extents.may(left);
+            let chunk = match self.next_piece(&mut body, extents_too, out).await? {
+                None => break,
+                Some(Piece::Bytes(chunk)) => chunk_within(chunk, left)?,
+                Some(Piece::Extent(extent)) => {
+                    let sent = self.send_extent(&mut extents, extent, out).await?;
+                    ending.sent_at(sent.bytes, sent.first);
+                    body.skip(sent.bytes);
+                    left = left.saturating_sub(sent.bytes);
+                    continue;
+                }
+            };
             if chunk.is_empty() {
                 // An empty chunk would be the end.
                 continue;
@@ -202,6 +219,7 @@ impl Connection {
             };
             self.write([&out[..], &chunk, after], &mut counted).await?;
             out.clear();
+            extents.note(chunk.len() as u64);
             turn += chunk.len();
             if turn >= TURN {
                 turn = 0;
@@ -219,9 +237,30 @@ impl Connection {
         Ok(keep)
     }
 
-    /// The next bytes of the body. Where they have to be waited for, the head of the answer does not wait with them.
-    async fn next_chunk(&mut self, body: &mut Body, out: &mut BytesMut) -> io::Result<Option<Bytes>> {
-        let mut next = std::pin::pin!(body.next());
+    /// Sends what it may of an extent, and what is to go before it.
+    async fn send_extent(
+        &mut self,
+        extents: &mut extent::Sending,
+        extent: Extent,
+        before: &mut BytesMut,
+    ) -> io::Result<extent::Sent> {
+        let socket = self.wire.plain().ok_or(io::ErrorKind::Unsupported)?;
+        let taken = extent::send_before(socket, before);
+        // Out of descriptors, it goes on as to a slow client.
+        let socket = socket.try_clone_to_owned().ok();
+        self.write([&before[taken..], &[], &[]], &mut |_| ()).await?;
+        before.clear();
+        Ok(extents.send(socket, extent).await)
+    }
+
+    /// What comes next of the body. Where it has to be waited for, the head of the answer does not wait with it.
+    async fn next_piece(
+        &mut self,
+        body: &mut Body,
+        extents_too: bool,
+        out: &mut BytesMut,
+    ) -> io::Result<Option<Piece>> {
+        let mut next = std::pin::pin!(body.next(extents_too));
         if let Poll::Ready(next) = poll_fn(|context| Poll::Ready(next.as_mut().poll(context))).await {
             return next;
         }

@@ -57,7 +57,7 @@ impl Connections {
         Ok(Connections {
             live,
             send_timeout: now.send_timeout,
-            serving: Serving { daemon, idle_timeout: now.idle_timeout, fills_stop, draining },
+            serving: Serving { daemon, idle_timeout: now.idle_timeout, fills_stop, draining, senders: Arc::default() },
             tls,
             room: Arc::new(Semaphore::new(permits)),
             permits,

@@ -157,8 +157,14 @@ impl Drop for Waiting<'_> {
 
 impl Ending {
     pub(crate) fn sent(&mut self, bytes: u64) {
+        self.sent_at(bytes, None);
+    }
+
+    /// As many bytes were sent, the first of them then, or just now.
+    pub(crate) fn sent_at(&mut self, bytes: u64, first: Option<Instant>) {
         if self.sent == 0 && bytes > 0 {
-            self.first_byte = Some(self.line.started.elapsed());
+            let first = first.unwrap_or_else(Instant::now);
+            self.first_byte = Some(first.saturating_duration_since(self.line.started));
             if let Some(span) = &self.outcome.span {
                 span.event("first byte", Vec::new());
             }

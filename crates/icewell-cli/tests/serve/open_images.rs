@@ -85,6 +85,19 @@ fn an_image_cut_off_while_it_is_sent_is_sent_on_from_the_origin() {
 }
 
 #[test]
+fn an_image_cut_off_where_it_has_been_sent_is_not_sent_on() {
+    // What a socket holds of it may have changed, and nobody can take it back.
+    let image = Image::new(7, 40_000_000);
+    let (_origin, daemon) = opened(&image);
+    let mut download = Ask::get("/a").begin(daemon.address);
+    download.read_to(2_000_000);
+    fs::OpenOptions::new().write(true).open(daemon.dir.join("a")).unwrap().set_len(1_000_001).unwrap();
+    download.finish().is_broken_off(&image.bytes);
+    until("it is fetched anew", || daemon.is_cached("a"));
+    daemon.get("/a").is(&image.bytes);
+}
+
+#[test]
 fn hits_are_on_disk_while_the_daemon_runs() {
     let image = Image::new(5, 1000);
     let (_origin, daemon) = opened(&image);

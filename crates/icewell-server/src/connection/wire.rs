@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -45,6 +46,11 @@ impl Wire {
                 Poll::Pending => Poll::Pending,
             }
         })
+    }
+
+    /// The socket that bytes go to as they are.
+    pub(super) fn plain(&self) -> Option<BorrowedFd<'_>> {
+        if let Wire::Plain(stream) = self { Some(stream.as_fd()) } else { None }
     }
 
     pub(super) fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
