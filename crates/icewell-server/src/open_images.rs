@@ -26,6 +26,8 @@ use crate::tally::{Reads, Unwritten};
 
 /// How often hits are written down, and unused pages let go.
 const KEEP_EVERY: Duration = Duration::from_millis(100);
+/// How long somebody else may have an image locked before its hits wait for the next time.
+const LOCK_PATIENCE: Duration = Duration::from_millis(20);
 /// How often an open image is compared with its name: a deleted one holds its space no longer than this.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// How long an image that nobody asks for stays open.
@@ -121,7 +123,7 @@ impl OpenImages {
     /// Notes that the image was read, and whether that was a hit.
     pub(crate) fn count(&self, image: &Arc<OpenImage>, hit: bool) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.read.note(image, hit, now.as_nanos() as u64);
+        self.read.note(image, u64::from(hit), now.as_nanos() as u64);
     }
 
     /// Notes the pages of an image that grows, which are let go of as those of cached images.
@@ -129,14 +131,27 @@ impl OpenImages {
         lock(&self.growing).extend(image.pages.as_ref().map(Arc::downgrade));
     }
 
-    /// Writes hits and times of use down. Blocks.
+    /// Writes hits and times of use down. Blocks. Those of an image that somebody else has locked wait for the next time.
     pub(crate) fn write_down(&self) {
         for image in self.read.take() {
-            let (hits, last) = image.reads.take();
-            let last = UNIX_EPOCH + Duration::from_nanos(last);
-            if let Err(error) = image.reader.count_reads(hits, last) {
-                warn!(image_id = %image.reader.image().id, hits, error = chain(&error), "hits cannot be counted");
+            let (hits, at) = image.reads.take();
+            let last = UNIX_EPOCH + Duration::from_nanos(at);
+            match image.reader.count_reads(hits, last, LOCK_PATIENCE) {
+                Ok(true) => {}
+                Ok(false) => self.read.note(&image, hits, at),
+                Err(error) => {
+                    warn!(image_id = %image.reader.image().id, hits, error = chain(&error), "hits cannot be counted");
+                }
             }
+        }
+    }
+
+    /// Writes down what is left at the end. Blocks.
+    pub(crate) fn write_down_the_last(&self) {
+        self.write_down();
+        for image in self.read.take() {
+            let (hits, _) = image.reads.take();
+            warn!(image_id = %image.reader.image().id, hits, "hits are not counted: another program has locked the image");
         }
     }
 

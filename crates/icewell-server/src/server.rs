@@ -223,5 +223,5 @@ async fn end_of_fills(daemon: &Arc<Daemon>) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let daemon = daemon.clone();
-    blocking(move || daemon.open_images.write_down()).await;
+    blocking(move || daemon.open_images.write_down_the_last()).await;
 }

@@ -75,10 +75,10 @@ impl<T> Default for Unwritten<T> {
 }
 
 impl<T: AsRef<Reads>> Unwritten<T> {
-    /// Notes that this was read, whether that was a hit, and when.
-    pub(crate) fn note(&self, read: &Arc<T>, hit: bool, at: u64) {
+    /// Notes that this was read, how many hits that was, and when.
+    pub(crate) fn note(&self, read: &Arc<T>, hits: u64, at: u64) {
         let reads = T::as_ref(read);
-        reads.hits.fetch_add(u64::from(hit), Ordering::Relaxed);
+        reads.hits.fetch_add(hits, Ordering::Relaxed);
         reads.last.fetch_max(at, Ordering::Relaxed);
         if !reads.listed.swap(true, Ordering::AcqRel) {
             lock(&self.0).push(read.clone());

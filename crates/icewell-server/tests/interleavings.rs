@@ -112,7 +112,7 @@ fn no_hit_is_lost_between_those_who_read_and_the_one_who_writes_down() {
         let image = Arc::new(Image::default());
         let readers = [1, 2].map(|at| {
             let (unwritten, image) = (unwritten.clone(), image.clone());
-            thread::spawn(move || unwritten.note(&image, true, at))
+            thread::spawn(move || unwritten.note(&image, 1, at))
         });
         let (meanwhile, _) = write_down(&unwritten);
         for reader in readers {
@@ -132,9 +132,9 @@ fn the_last_read_is_what_is_written_down_at_the_end() {
         let image = Arc::new(Image::default());
         let noting = {
             let (unwritten, image) = (unwritten.clone(), image.clone());
-            thread::spawn(move || unwritten.note(&image, false, 2))
+            thread::spawn(move || unwritten.note(&image, 0, 2))
         };
-        unwritten.note(&image, true, 1);
+        unwritten.note(&image, 1, 1);
         let (_, before) = write_down(&unwritten);
         noting.join().unwrap();
         let (_, after) = write_down(&unwritten);

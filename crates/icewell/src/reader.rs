@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::attrs::{Identity, Tagged};
 use crate::entry::{self, Image, Stamp};
@@ -13,6 +13,9 @@ use crate::image_id::ImageId;
 use crate::layout::tag;
 use crate::sys::{self, SetTime, Stat, Step, step};
 use crate::time::{self, Clock};
+
+/// How long somebody else may have an image's file locked: Icewell itself has it for two calls to the system.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A cached image, open for reading.
 ///
@@ -85,34 +88,44 @@ impl Reader {
 
     /// Counts several at once. Exact under any number of Icewell's threads and processes; a removed image's are lost
     /// with it, which is no error.
+    ///
+    /// # Errors
+    ///
+    /// Another program has had a `flock(2)` on the image for ten seconds, or the tag cannot be written.
     pub fn count_hits(&self, hits: u64) -> Result<()> {
-        self.add_hits(hits)?;
+        if !self.add_hits(hits, LOCK_PATIENCE)? {
+            return Err(locked()).context("count a hit of", || self.path());
+        }
         step(Step::HitCounted);
         self.touch()
     }
 
-    fn add_hits(&self, hits: u64) -> Result<()> {
+    /// Whether it could be done while nobody else had the lock for that long.
+    fn add_hits(&self, hits: u64, patience: Duration) -> Result<bool> {
         let counting = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
-        let counted = sys::hold_file(&*self.file, || {
+        let counted = sys::hold_file(&*self.file, patience, || {
             step(Step::HitLocked);
             let before = Tagged::File(&*self.file).tell_hits()?;
             sys::set_tag(&*self.file, tag::HITS, before.saturating_add(hits).to_string().as_bytes())
         });
         drop(counting);
-        counted.context("count a hit of", || self.path())
+        Ok(counted.context("count a hit of", || self.path())?.is_some())
     }
 
     /// Counts as many hits as there were since the last time, which may be none, and makes `last` the access time, unless
     /// a later one is there already. For who reads often, and does not want to pay for each read by itself.
-    pub fn count_reads(&self, hits: u64, last: SystemTime) -> Result<()> {
-        if hits > 0 {
-            self.add_hits(hits)?;
+    ///
+    /// False where nothing was counted because another program has had a `flock(2)` on the image for as long as `patience`
+    /// says: the caller keeps the hits for a later time.
+    pub fn count_reads(&self, hits: u64, last: SystemTime, patience: Duration) -> Result<bool> {
+        if hits > 0 && !self.add_hits(hits, patience)? {
+            return Ok(false);
         }
         let accessed = sys::stat(&*self.file).context("look at", || self.path())?;
-        if Tagged::File(&*self.file).last_accessed(&accessed) >= last {
-            return Ok(());
+        if Tagged::File(&*self.file).last_accessed(&accessed) < last {
+            self.set_last_used(last).context("set the access time of", || self.path())?;
         }
-        self.set_last_used(last).context("set the access time of", || self.path())
+        Ok(true)
     }
 
     /// What tells this file, as it was when it was opened, from a changed or another one.
@@ -128,7 +141,7 @@ impl Reader {
     /// Takes over the hits and the last use that somebody else noted, who kept them elsewhere; whether that was done: not
     /// where hits are noted here. Broken off, it can be done again.
     pub fn take_over(&self, hits: u64, last_used: SystemTime) -> Result<bool> {
-        let taken = sys::hold_file(&*self.file, || {
+        let taken = sys::hold_file(&*self.file, LOCK_PATIENCE, || {
             if Tagged::File(&*self.file).tell(tag::HITS)? {
                 return Ok(false);
             }
@@ -137,7 +150,7 @@ impl Reader {
             sys::set_tag(&*self.file, tag::HITS, hits.to_string().as_bytes())?;
             Ok(true)
         });
-        taken.context("take over the hits of", || self.path())
+        taken.and_then(|taken| taken.ok_or_else(locked)).context("take over the hits of", || self.path())
     }
 
     /// Makes now the image's access time. Only a file's owner may (`utimensat(2)`); anybody else leaves a tag.
@@ -169,4 +182,9 @@ impl Seek for Reader {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         (&*self.file).seek(to)
     }
+}
+
+/// What is said of an image that stays locked.
+fn locked() -> io::Error {
+    io::Error::new(io::ErrorKind::WouldBlock, "another program has locked the file (flock)")
 }

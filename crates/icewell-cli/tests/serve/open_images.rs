@@ -98,6 +98,24 @@ fn an_image_cut_off_where_it_has_been_sent_is_not_sent_on() {
 }
 
 #[test]
+fn an_image_that_somebody_has_locked_holds_up_the_hits_of_no_other() {
+    let image = Image::new(8, 1000);
+    let (_origin, daemon) = opened(&image);
+    daemon.settles_at("a", 1);
+    daemon.get("/b").is(&image.bytes);
+    until("both are cached", || daemon.is_cached("b"));
+    let file = fs::File::open(daemon.dir.join("a")).unwrap();
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    daemon.get("/a").is(&image.bytes);
+    for hits in 1..10 {
+        daemon.get("/b").is(&image.bytes);
+        daemon.settles_at("b", hits);
+    }
+    drop(file);
+    daemon.settles_at("a", 2);
+}
+
+#[test]
 fn hits_are_on_disk_while_the_daemon_runs() {
     let image = Image::new(5, 1000);
     let (_origin, daemon) = opened(&image);

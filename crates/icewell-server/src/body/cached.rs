@@ -35,7 +35,7 @@ impl Cached {
 
     /// An extent was sent that ends here.
     pub(super) fn was_sent_to(&mut self, end: u64) {
-        self.uncopied = end;
+        self.uncopied = self.uncopied.max(end);
     }
 
     /// The next bytes from `start` on, at most up to `end`, which is where the image ends if nobody says.

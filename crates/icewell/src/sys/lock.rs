@@ -2,12 +2,16 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::failpoints::{Call, call};
 use super::{Dir, raw};
+
+/// How often a lock is tried that somebody else has: nobody of ours has a file's for longer than two calls to the system.
+const TRY_EVERY: Duration = Duration::from_millis(1);
 
 /// A lock on a folder, given back on drop or when the process ends.
 #[derive(Debug)]
@@ -31,13 +35,27 @@ pub(crate) fn hold(dir: &Dir) -> io::Result<Held> {
     Ok(Held { fd })
 }
 
-/// Waits for the exclusive `flock(2)` of an open file, runs `work`, and gives the lock back.
-pub(crate) fn hold_file<Fd: AsFd, T>(fd: Fd, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    hold_fd(&fd)?;
+/// Waits for the exclusive `flock(2)` of an open file, runs `work`, and gives the lock back; none where somebody else had it
+/// for so long.
+pub(crate) fn hold_file<Fd: AsFd, T>(
+    fd: Fd,
+    patience: Duration,
+    work: impl FnOnce() -> io::Result<T>,
+) -> io::Result<Option<T>> {
+    let since = Instant::now();
+    loop {
+        match call(Call::Flock).and_then(|()| flock(&fd, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => break,
+            Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK) if since.elapsed() >= patience => return Ok(None),
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(TRY_EVERY),
+            Err(error) => return Err(error.into()),
+        }
+    }
     let result = work();
     // No failpoint here: what is held can always be given back.
     flock(&fd, FlockOperation::Unlock)?;
-    result
+    result.map(Some)
 }
 
 fn hold_fd<Fd: AsFd>(fd: Fd) -> io::Result<()> {
