@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::fixture::{Ask, Cut, Daemon, Gate, Image, Origin, Reply, icewell, icewell_command, until};
+use crate::fixture::{Ask, Daemon, Gate, Image, Origin, Reply, icewell, icewell_command, until};
 
 /// What the command prints of a directory, asking the daemon at this address.
 fn status(dir: &Path, admin: &str, more: &[&str]) -> String {
@@ -28,7 +28,7 @@ fn the_daemon_of_the_directory_is_told_with_its_health_and_last_failure() {
     let gate = Gate::at(400_000);
     let (told, gated) = (image.clone(), gate.clone());
     let origin = Origin::new(move |request| match request.target.as_str() {
-        "/cut" => told.answer(request).cut(500_000, Cut::Reset),
+        "/busy" => Reply::status(503),
         "/slow" => told.answer(request).gated(&gated),
         "/a" => told.answer(request),
         _ => Reply::status(404),
@@ -49,7 +49,7 @@ fn the_daemon_of_the_directory_is_told_with_its_health_and_last_failure() {
     daemon.get("/a").is(&image.bytes);
     daemon.settles_at("a", 0);
     daemon.get("/a").is(&image.bytes);
-    assert!(!daemon.get("/cut").whole);
+    assert_eq!(daemon.get("/busy").status, 503);
     daemon.idle();
     let mut download = Ask::get("/slow").begin(daemon.address);
     download.read_to(1000);
@@ -64,8 +64,8 @@ fn the_daemon_of_the_directory_is_told_with_its_health_and_last_failure() {
             "\nhealth:        WARNING: One fill has failed at the origin",
             "\n  requests:    33.3 % from the cache: 1 of 3 requests, ",
             "\n  fetching:    1 image for 1 client\n",
-            " ago, cut: broken: ",
-            "\nnext to go:    1 fill broken off or failed; then a, 976.56 KiB, ",
+            " ago, busy: origin_error: ",
+            "\nnext to go:    a, 976.56 KiB, ",
         ],
     );
     let told: Value = serde_json::from_str(&status(&daemon.dir, &admin, &["--json"])).unwrap();
