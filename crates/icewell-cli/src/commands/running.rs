@@ -2,7 +2,7 @@
 
 pub(crate) mod seen;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,8 +14,9 @@ use crate::settings::{File, InForce, Typed};
 /// How a running daemon is found.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Running {
-    /// The daemon's admin listener [default: as the daemon's settings name it, else 127.0.0.1:9293]
-    #[arg(long, value_name = "ADDRESS")]
+    /// The daemon's admin listener, HOST:PORT or http://HOST:PORT/ [default: as the daemon's settings name it, else
+    /// 127.0.0.1:9293]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     admin: Option<SocketAddr>,
 
     /// A file whose first line is the admin token [default: as the daemon's settings name it]
@@ -40,6 +41,18 @@ impl Running {
     }
 }
 
+/// An address as people have it at hand: also a name, and out of a browser.
+fn address(text: &str) -> std::result::Result<SocketAddr, String> {
+    if text.starts_with("https://") {
+        return Err("an admin listener speaks http, not https".to_owned());
+    }
+    let plain = text.strip_prefix("http://").unwrap_or(text);
+    let authority = plain.split_once('/').map_or(plain, |(authority, _)| authority);
+    let found =
+        authority.to_socket_addrs().map_err(|error| format!("{error}; it is HOST:PORT, or http://HOST:PORT/"))?;
+    found.into_iter().next().ok_or_else(|| "this name has no address".to_owned())
+}
+
 fn token(file: &Path) -> Result<String> {
     let text = std::fs::read_to_string(file).map_err(|error| Failure::io("read the admin token in", file, &error))?;
     Ok(text.lines().next().unwrap_or_default().trim().to_owned())
@@ -53,4 +66,25 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_as_it_is_typed_or_pasted() {
+        let there = SocketAddr::from(([127, 0, 0, 1], 9293));
+        for text in
+            ["127.0.0.1:9293", "http://127.0.0.1:9293", "http://127.0.0.1:9293/", "http://127.0.0.1:9293/page?x#y"]
+        {
+            assert_eq!(address(text), Ok(there), "{text}");
+        }
+        assert_eq!(address("http://[::1]:1/"), Ok(SocketAddr::from((Ipv6Addr::LOCALHOST, 1))));
+        assert!(address("localhost:9293").is_ok_and(|address| address.ip().is_loopback()));
+        for text in ["", "9293", "http://127.0.0.1/", "127.0.0.1:99999"] {
+            assert!(address(text).is_err_and(|error| error.contains("HOST:PORT")), "{text}");
+        }
+        assert!(address("https://127.0.0.1:9293/").is_err_and(|error| error.contains("http, not https")));
+    }
 }
