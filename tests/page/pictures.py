@@ -6,6 +6,7 @@ import struct
 import sys
 import threading
 import time
+import urllib.request
 import zlib
 
 from browser import Browser
@@ -81,12 +82,28 @@ def main():
             ("page-phone.png", "light", 390, 1280, True),
         ]:
             browser.looks(scheme, width, height, phone)
-            browser.open(daemon.admin + "/")
-            time.sleep(3)
-            browser.picture(folder / file, whole=False)
-            smaller(folder / file)
-            print(file, (folder / file).stat().st_size // 1024, "KiB", file=sys.stderr)
+            take(browser, daemon.admin + "/", folder / file)
         origin.go_on.set()
+        prune(daemon, 28 * GIB)
+        browser.looks("light", 1200, 1000, False)
+        take(browser, daemon.admin + "/#going", folder / "page-gone.png")
+
+
+def prune(daemon, size):
+    address = f"{daemon.admin}/v1/prune?dry_run=no&max_size={size}"
+    request = urllib.request.Request(address, method="POST", headers={"X-Icewell-Request": "page"})
+    with urllib.request.urlopen(request) as answer:
+        answer.read()
+
+
+def take(browser, address, file):
+    browser.open(address)
+    time.sleep(3)
+    # What the page shows first, or what the address names.
+    browser.run("document.getElementById(location.hash.slice(1) || 'health')?.scrollIntoView()" if "#" in address else "0")
+    browser.picture(file, whole=False)
+    smaller(file)
+    print(file.name, file.stat().st_size // 1024, "KiB", file=sys.stderr)
 
 
 main()
