@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
@@ -67,6 +68,29 @@ fn a_terminal_shows_the_daemon_until_q_and_is_given_back_as_it_was() {
     assert!(running.wait().unwrap().success());
     until("the first screen is back", || has("\x1b[?1049l"));
     assert!(echoes(&theirs));
+}
+
+#[test]
+fn a_signal_ends_it_and_the_terminal_is_given_back_as_it_was() {
+    let origin = Origin::of(&Image::new(1, 1000));
+    let daemon = Daemon::of(&origin);
+    for signal in [Signal::TERM, Signal::HUP] {
+        let (ours, theirs) = terminal();
+        let stream = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
+        let mut running = top(&daemon).stdin(stream(&theirs)).stdout(stream(&theirs)).spawn().unwrap();
+        let echoes = || tcgetattr(&theirs).unwrap().local_modes.contains(LocalModes::ECHO);
+        let mut reading = File::from(ours.try_clone().unwrap());
+        let mut shown = Vec::new();
+        while !String::from_utf8_lossy(&shown).contains("health") {
+            let mut piece = [0; 4096];
+            let length = reading.read(&mut piece).unwrap();
+            shown.extend_from_slice(&piece[..length]);
+        }
+        assert!(!echoes());
+        kill_process(Pid::from_child(&running), signal).unwrap();
+        assert!(running.wait().unwrap().success());
+        assert!(echoes());
+    }
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! A terminal that is drawn on: its other screen, without echo, given back as it was.
 
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use console::truncate_str;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::failure::{Failure, Result};
 
@@ -21,7 +24,7 @@ const REVERSE: (&str, &str) = ("\x1b[7m", "\x1b[0m");
 /// What was typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
-    /// `q`, Ctrl-C or Ctrl-D.
+    /// `q`, Ctrl-C or Ctrl-D, or a signal.
     Quit,
     Other,
 }
@@ -29,6 +32,8 @@ pub(super) enum Key {
 /// The terminal of standard input and output. It is as before when this is dropped.
 pub(super) struct Terminal {
     before: Termios,
+    /// A signal has come that ends programs.
+    ended: Arc<AtomicBool>,
 }
 
 impl Terminal {
@@ -40,10 +45,15 @@ impl Terminal {
     pub(super) fn take() -> Result<Self> {
         let unusable = |error: rustix::io::Errno| Failure::failed(format!("cannot use the terminal: {error}"));
         let before = tcgetattr(io::stdin()).map_err(unusable)?;
+        let ended = Arc::new(AtomicBool::new(false));
+        for signal in [SIGTERM, SIGHUP, SIGINT] {
+            let noted = signal_hook::flag::register(signal, ended.clone());
+            noted.map_err(|error| Failure::failed(format!("cannot wait for signals: {error}")))?;
+        }
         let mut raw = before.clone();
         raw.make_raw();
         tcsetattr(io::stdin(), OptionalActions::Now, &raw).map_err(unusable)?;
-        let terminal = Terminal { before };
+        let terminal = Terminal { before, ended };
         print(BEGIN)?;
         Ok(terminal)
     }
@@ -70,13 +80,15 @@ impl Terminal {
         print(&screen)
     }
 
-    /// Waits for a key, for so long at most.
+    /// Waits for a key, for so long at most. A signal that ends programs is as good as one.
     pub(super) fn wait(&mut self, time: Duration) -> Result<Option<Key>> {
         let stdin = io::stdin();
         let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
         match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&time)) {
             // Another size of the window, most likely.
-            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(None),
+            Ok(0) | Err(rustix::io::Errno::INTR) => {
+                return Ok(self.ended.load(Ordering::Relaxed).then_some(Key::Quit));
+            }
             Ok(_) => {}
             Err(error) => return Err(Failure::failed(format!("cannot wait for a key: {error}"))),
         }
