@@ -93,6 +93,11 @@ pub(crate) fn request_forces_revalidation(headers: &HeaderMap) -> bool {
     }
 }
 
+/// Whether the client wants what is cached or nothing: `Cache-Control: only-if-cached` (RFC 9111 §5.2.1.7).
+pub(crate) fn request_wants_the_cache_only(headers: &HeaderMap) -> bool {
+    has_directive(headers, "only-if-cached")
+}
+
 /// Whether a cached image may be sent as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {

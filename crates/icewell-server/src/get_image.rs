@@ -17,7 +17,7 @@ use std::time::SystemTime;
 
 use http::header::{HeaderMap, RETRY_AFTER};
 use http::request::Parts;
-use http::{Method, Response, Version};
+use http::{Method, Response, StatusCode, Version};
 use icewell::ErrorKind;
 use tokio::sync::watch;
 use tracing::warn;
@@ -29,7 +29,7 @@ use crate::daemon::{Daemon, blocking};
 use crate::error::chain;
 use crate::fill::{End, Fill, Good, Growing, Progress};
 use crate::filler;
-use crate::freshness::{State, request_forces_revalidation};
+use crate::freshness::{State, request_forces_revalidation, request_wants_the_cache_only};
 use crate::image_head::ImageHead;
 use crate::key::Key;
 use crate::open_images::OpenImage;
@@ -132,6 +132,10 @@ impl Asked<'_> {
                     }
                     continue;
                 }
+                Ok(Found::Stale | Found::Missing) if self.cache_only() => {
+                    let why = "no image that is cached and fresh, and the request wants no other (only-if-cached)";
+                    return pass::failure(StatusCode::GATEWAY_TIMEOUT, why).into();
+                }
                 Ok(Found::Stale) => stale = true,
                 Ok(Found::Missing) if self.head_only => return self.head_of_cold().await,
                 Ok(Found::Missing) => {}
@@ -152,6 +156,11 @@ impl Asked<'_> {
             }
         }
         self.pass_through("unstable", None).await
+    }
+
+    /// Whether the origin may not be asked. A Glance is asked nevertheless: whether it is cached is only for who may have it.
+    fn cache_only(&self) -> bool {
+        self.daemon.origin.glance().is_none() && request_wants_the_cache_only(self.headers)
     }
 
     async fn find(&self, good: Option<Good>) -> Result<Found, icewell::Error> {

@@ -84,6 +84,26 @@ fn a_client_may_want_the_origin_asked() {
 }
 
 #[test]
+fn a_client_may_want_the_cache_only() {
+    let image = Image::new(4, 10_000);
+    let origin = Origin::of(&image);
+    let daemon = Daemon::of(&origin);
+    let only = || Ask::get("/a").with("Cache-Control", "max-stale, Only-If-Cached").of(daemon.address);
+    assert_eq!(only().status, 504);
+    assert_eq!(origin.requests(), 0);
+    daemon.get("/a").is(&image.bytes);
+    daemon.idle();
+    only().is(&image.bytes);
+    assert_eq!(origin.requests(), 1);
+    let origin = Origin::of(&image.clone().always_stale());
+    let daemon = Daemon::of(&origin);
+    daemon.get("/a").is(&image.bytes);
+    daemon.idle();
+    assert_eq!(Ask::get("/a").with("Cache-Control", "only-if-cached").of(daemon.address).status, 504);
+    assert_eq!(origin.requests(), 1);
+}
+
+#[test]
 fn what_has_changed_is_fetched_anew_and_the_old_bytes_never_come_again() {
     let old = Image::new(5, 2_000_000).always_stale();
     let origin = Origin::of(&old);
