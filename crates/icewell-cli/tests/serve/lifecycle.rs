@@ -241,3 +241,20 @@ fn field_16_what_is_queued_is_fetched() {
     assert_eq!(origin.requests(), 2);
     assert_eq!(daemon.hits("a"), Some(0));
 }
+
+#[test]
+fn an_origin_without_any_time_to_answer_is_wrong_usage() {
+    for command in [["serve", "--listen=127.0.0.1:0"], ["fetch", "a"]] {
+        let temp = tempfile::tempdir().unwrap();
+        let mut icewell = icewell_command();
+        icewell.args(["--dir", "cache"]).args(command).args([
+            "--origin",
+            "http://127.0.0.1:1",
+            "--origin-timeout",
+            "0",
+        ]);
+        let output = icewell.current_dir(temp.path()).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && told.contains("an origin timeout of 0"), "{output:?}");
+    }
+}

@@ -93,6 +93,11 @@ pub fn is_glance(text: &str) -> bool {
 impl Origin {
     /// Takes `text` as an origin: a URL, or the path of a folder.
     pub(crate) fn parse(text: &str, reach: &Reach) -> Result<Self, Error> {
+        if reach.timeout.is_zero() {
+            return Err(Error::usage(
+                "with an origin timeout of 0 no origin could ever answer in time: name a longer one",
+            ));
+        }
         match text.split_once("://") {
             Some(("http" | "https", _)) => Ok(Origin::Http(Http::new(text, reach)?)),
             Some(("glance+http" | "glance+https", _)) => Ok(Origin::Glance(Glance::new(text, reach)?)),
