@@ -14,7 +14,7 @@ use crate::body::Body;
 use crate::daemon::Daemon;
 use crate::gone;
 use crate::origin::{Glance, NoAnswer, image_of};
-use crate::pass::{failure, relayed};
+use crate::pass::{failure, method_not_allowed, relayed};
 use crate::route::Client;
 use crate::versions;
 
@@ -32,7 +32,8 @@ pub(crate) async fn pass_on(
         return failure(StatusCode::NOT_IMPLEMENTED, "only chunked is understood of Transfer-Encoding");
     }
     if parts.method == Method::CONNECT {
-        return failure(StatusCode::METHOD_NOT_ALLOWED, "there is no tunnel here");
+        // Its target is somewhere else, where nothing can be asked for through here.
+        return method_not_allowed("", "there is no tunnel here");
     }
     let mut fields = parts.headers.clone();
     // What the target says counts, and not the field (RFC 9112 §3.2.2).

@@ -13,7 +13,7 @@ use crate::units::Span;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// How long is too long; 0 for any time [default: Glance's, with --glance-conf, else 24h]
-    #[arg(long, value_name = "TIME", env = "ICEWELL_STALL_TIME", hide_env_values = true)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, env = "ICEWELL_STALL_TIME", hide_env_values = true)]
     stall_time: Option<Span>,
 }
 

@@ -33,10 +33,12 @@ pub(crate) struct Args {
 
     /// Give the origin up if it sends nothing for this long [default: 30s]
     #[arg(long, value_name = "TIME", env = "ICEWELL_ORIGIN_TIMEOUT", hide_env_values = true)]
+    #[arg(allow_hyphen_values = true)]
     origin_timeout: Option<Span>,
 
     /// Break a body off that comes with fewer bytes a second than this; 0 takes any [default: 1KiB]
     #[arg(long, value_name = "SIZE", env = "ICEWELL_ORIGIN_MIN_RATE", hide_env_values = true)]
+    #[arg(allow_hyphen_values = true)]
     origin_min_rate: Option<Size>,
 }
 

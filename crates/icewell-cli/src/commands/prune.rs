@@ -16,11 +16,11 @@ use crate::units::{Free, Size};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The limit; 0 empties the cache [default: Glance's, with --glance-conf, else the limit in force]
-    #[arg(long, value_name = "SIZE", env = "ICEWELL_MAX_SIZE", hide_env_values = true)]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true, env = "ICEWELL_MAX_SIZE", hide_env_values = true)]
     max_size: Option<Size>,
 
     /// What is to stay free on the file system, as 5% or 20GiB [default: what is in force]
-    #[arg(long, value_name = "SHARE", env = "ICEWELL_MIN_FREE", hide_env_values = true)]
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true, env = "ICEWELL_MIN_FREE", hide_env_values = true)]
     min_free: Option<Free>,
 
     /// Only tell what would be removed

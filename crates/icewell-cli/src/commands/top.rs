@@ -27,7 +27,7 @@ pub(crate) struct Args {
     running: Running,
 
     /// Ask anew after this long
-    #[arg(long, value_name = "TIME", default_value = "2s")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, default_value = "2s")]
     interval: Span,
 
     /// Print once

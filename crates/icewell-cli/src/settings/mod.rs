@@ -45,10 +45,12 @@ pub(crate) struct Settings {
 
     /// Give an origin up that sends nothing for this long
     #[arg(long, value_name = "TIME", env = "ICEWELL_ORIGIN_TIMEOUT", hide_env_values = true, help_heading = ORIGIN)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) origin_timeout: Option<Span>,
 
     /// Break a body off that comes from the origin with fewer bytes a second than this; 0 takes any
     #[arg(long, value_name = "SIZE", env = "ICEWELL_ORIGIN_MIN_RATE", hide_env_values = true, help_heading = ORIGIN)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) origin_min_rate: Option<Size>,
 
     /// Trust the certificates in this PEM file when talking to the origin
@@ -67,12 +69,14 @@ pub(crate) struct Settings {
 
     /// Remember for this long that a Glance lets a caller have an image, or manage the cache; 0 asks each time
     #[arg(long, value_name = "TIME", env = "ICEWELL_AUTH_TTL", hide_env_values = true, help_heading = ORIGIN)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) auth_ttl: Option<Span>,
 
     /// Keep everything in the cache directory within this
     ///
     /// The limit is kept on the directory, where every other command finds it. Fills under way count whole.
     #[arg(long, value_name = "SIZE", env = "ICEWELL_MAX_SIZE", hide_env_values = true, help_heading = ROOM)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) max_size: Option<Size>,
 
     /// What the limit counts: the sizes of files, or the bytes allocated on disk
@@ -81,18 +85,22 @@ pub(crate) struct Settings {
 
     /// Leave this much of the file system free, as 5% or 20GiB, whoever uses it
     #[arg(long, value_name = "SHARE", env = "ICEWELL_MIN_FREE", hide_env_values = true, help_heading = ROOM)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) min_free: Option<Free>,
 
     /// Remove fills that stood still for this long
     #[arg(long, value_name = "TIME", env = "ICEWELL_STALL_TIME", hide_env_values = true, help_heading = ROOM)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) stall_time: Option<Span>,
 
     /// Read each cached image again in this time, and compare it with its digest; 0 never
     #[arg(long, value_name = "TIME", env = "ICEWELL_SCRUB_EVERY", hide_env_values = true, help_heading = ROOM)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) scrub_every: Option<Span>,
 
     /// Read so many bytes a second for that at most
     #[arg(long, value_name = "SIZE", env = "ICEWELL_SCRUB_RATE", hide_env_values = true, help_heading = ROOM)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) scrub_rate: Option<Size>,
 
     /// Serve images on this address
@@ -113,18 +121,22 @@ pub(crate) struct Settings {
     ///
     /// More wait to be accepted. It takes as many open files (LimitNOFILE), and 1024 besides.
     #[arg(long, value_name = "NUMBER", env = "ICEWELL_MAX_CONNECTIONS", hide_env_values = true, help_heading = CLIENTS)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) max_connections: Option<usize>,
 
     /// Close a connection that sends no request for this long
     #[arg(long, value_name = "TIME", env = "ICEWELL_IDLE_TIMEOUT", hide_env_values = true, help_heading = CLIENTS)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) idle_timeout: Option<Span>,
 
     /// Cut a client off that takes nothing of what it is sent for this long
     #[arg(long, value_name = "TIME", env = "ICEWELL_SEND_TIMEOUT", hide_env_values = true, help_heading = CLIENTS)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) send_timeout: Option<Span>,
 
     /// When stopped, let downloads go on for this long at most
     #[arg(long, value_name = "TIME", env = "ICEWELL_DRAIN_TIMEOUT", hide_env_values = true, help_heading = CLIENTS)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) drain_timeout: Option<Span>,
 
     /// Serve health, metrics and the cache's management on this address, or "off"

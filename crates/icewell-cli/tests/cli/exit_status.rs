@@ -33,10 +33,27 @@ fn an_id_that_is_none_is_quoted_with_why() {
 }
 
 #[test]
+fn a_value_with_a_sign_is_told_what_is_wrong_with_it() {
+    let env = TestEnv::new();
+    for (arguments, told) in [
+        (&["prune", "--max-size", "-1"][..], "\"-1\" is not a size"),
+        (&["serve", "--max-size", "-1G"], "\"-1G\" is not a size"),
+        (&["prune", "--min-free", "-5%"], "\"-5%\" is neither a share"),
+        (&["clean", "--stall-time", "-1h"], "\"-1h\" is not a time"),
+        (&["fetch", "a", "--origin-timeout", "-1"], "\"-1\" is not a time"),
+        (&["top", "--interval", "-1"], "\"-1\" is not a time"),
+        (&["serve", "--max-connections", "-1"], "invalid value '-1' for '--max-connections"),
+    ] {
+        env.run(arguments).exits(2).tells(told);
+    }
+    assert!(!env.dir().exists());
+}
+
+#[test]
 fn failure_is_1() {
     let env = TestEnv::new();
     let file = env.file("file", "");
-    env.run(&["ls", "--dir", &file]).exits(1).tells("cannot ");
+    env.run(&["ls", "--dir", &file]).exits(1).tells("cannot make the cache directory ").tells("Not a directory");
     env.run(&["get", "absent", "-"]).exits(1).tells("it is not cached");
 }
 

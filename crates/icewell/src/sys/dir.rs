@@ -216,6 +216,8 @@ fn create_with_parents(path: &Path, mode: Mode, made: &mut Vec<PathBuf>) -> io::
     match call(Call::Mkdirat).and_then(|()| fs::mkdirat(CWD, path, mode)) {
         Ok(()) => made.push(path.to_owned()),
         Err(Errno::EXIST) if path.is_dir() => {}
+        // What is there is in the way: "File exists" would not say so.
+        Err(Errno::EXIST) => return Err(Errno::NOTDIR.into()),
         Err(error) => return Err(error.into()),
     }
     Ok(())
