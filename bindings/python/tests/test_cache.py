@@ -118,9 +118,9 @@ def test_errors_are_pythons_own(cache, put, directory):
     with pytest.raises(ValueError, match="digest"):
         cache.write("b", digests=["md5"])
     # What the system says comes as the class that Python has for it.
-    with pytest.raises(FileExistsError) as raised:
+    with pytest.raises(NotADirectoryError) as raised:
         icewell.Cache("/dev/null/cache")
-    assert raised.value.errno == errno.EEXIST and type(raised.value) is FileExistsError
+    assert raised.value.errno == errno.ENOTDIR and type(raised.value) is NotADirectoryError
 
 
 def test_a_fill_that_fails(cache, directory):

@@ -281,7 +281,10 @@ mod tests {
         let folder = Folder::new(&inside).unwrap();
         assert!(folder.validators("/in").unwrap().is_some());
         if folder.local {
-            assert_eq!(folder.validators_at_once("/in"), folder.validators("/in").unwrap());
+            // The kernel may say that it would have to wait, when anything on the machine is renamed or mounted meanwhile.
+            let at_once = || folder.validators_at_once("/in");
+            let known = std::iter::repeat_with(at_once).take(10_000).find(Option::is_some);
+            assert_eq!(known, Some(folder.validators("/in").unwrap()));
             assert_eq!(folder.validators_at_once("/out"), None);
         }
         for path in ["/out", "/missing", "/image/x", "/"] {
