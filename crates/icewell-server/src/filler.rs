@@ -14,6 +14,7 @@
 mod asking;
 mod ending;
 mod healing;
+mod pieces;
 mod transfer;
 
 use std::sync::Arc;

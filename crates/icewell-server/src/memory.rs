@@ -1,20 +1,20 @@
 //! What the C library keeps of memory that is given back.
 //!
-//! A fill allocates and frees some hundred KiB for each piece that comes. Left to itself, glibc gives them back to the
-//! system each time and gets them again, page by page, zeroed: a tenth of the processor time of a fill. So it keeps a few
-//! MiB while fills run, and gives all back when none does.
+//! It keeps what lies between two allocations, and, of each thread's arena but the first, what lies after the last one: so
+//! much is never given back by `malloc_trim(3)`. So that little is kept there, what is large comes from the system by
+//! itself and goes back to it at once (`mallopt(3)`): the buffers of a fill, which go round and are few.
 
-/// More than what a fill has in flight.
+/// From this on, memory comes from the system by itself. A connection reads into buffers that are smaller.
 #[cfg(target_env = "gnu")]
-const KEPT: libc::c_int = 16 << 20;
+const LARGE: libc::c_int = 1 << 20;
 
-/// Keeps a few MiB of what is freed. To be called before there is another thread.
-pub(crate) fn keep_some() {
+/// Keeps little of what is freed. To be called before there is another thread.
+pub(crate) fn keep_little() {
     #[cfg(target_env = "gnu")]
     // SAFETY: plain integers go in; glibc takes a lock of its own for it.
     unsafe {
-        libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT);
-        libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT / 2);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, LARGE);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
     }
 }
 

@@ -43,7 +43,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// What keeps it from starting; once it serves, nothing ends it but a signal.
 pub fn serve(mut config: Config) -> Result<(), Error> {
-    memory::keep_some();
+    memory::keep_little();
     let notify = Notify::from_environment();
     let handed_over = HandedOver::take()?;
     let prepared = Prepared::of(&mut config)?;

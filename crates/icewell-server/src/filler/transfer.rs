@@ -1,47 +1,46 @@
 //! A fill's bytes, from the origin's answer to the commit.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::StatusCode;
 use icewell::{Commit, ErrorKind, Writer};
-use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout_at;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::Filler;
 use super::healing::Breaks;
+use super::pieces::{Gathering, Writing, pieces};
 use crate::daemon::blocking;
 use crate::error::chain;
 use crate::fill::{Break, End, Fill, Growing, Progress, Rest, Wanted};
 use crate::origin::AnswerBody;
-use crate::pages::PIECE;
 use crate::traces;
-
-/// How many pieces of a body may wait for the disk.
-const PIECES_AHEAD: usize = 16;
-/// How long bytes wait for more to be written together.
-const GATHERED_FOR: Duration = Duration::from_millis(20);
 
 impl Filler {
     // 5.
 
     pub(super) async fn transfer(&self, writer: Writer, mut body: AnswerBody, image: Arc<Growing>) -> Option<End> {
-        let (pieces, received) = mpsc::channel(PIECES_AHEAD);
+        let (mut gathering, received) = pieces(writer.written(), image.head.size);
         let (done, mut writing) = oneshot::channel();
-        let (fill, runtime) = (self.fill.clone(), Handle::current());
+        let fill = self.fill.clone();
         // Not one of the runtime's threads: as many slow origins as there are of those would stop everything.
         let thread = std::thread::Builder::new().name("fill".into());
-        let spawned = thread.spawn(move || done.send(write_pieces(writer, received, &fill, &runtime)).ok());
+        let spawned = thread.spawn(move || done.send(write_pieces(writer, received, &fill)).ok());
         if let Err(error) = spawned {
             warn!(image_id = %self.fill.key.id, %error, "no thread to write the image with");
             return Some(End::NotKept(None));
         }
-        let pumped = self.pump(&mut body, &pieces, &image).await;
-        drop(pieces);
+        let (broken, left) = match self.pump(&mut body, &mut gathering, &image).await {
+            Ok(()) => (None, Ok(())),
+            Err(Stopped::Broken(reason)) => (Some(reason), Ok(())),
+            Err(Stopped::ByWriter(left)) => (None, Err(left)),
+        };
+        // Also what came before a break is kept.
+        let left = left.and(gathering.flush().await).err().unwrap_or_default();
+        drop(gathering);
         let Ok(Written { writer, refused }) = (&mut writing).await else {
             return Some(End::Broken {
                 how: Break::Off,
@@ -49,69 +48,60 @@ impl Filler {
                 reason: "the writer stopped".into(),
             });
         };
-        match (refused, pumped) {
-            (Some((error, mut unwritten)), pumped) => {
-                if let Ok(Some(piece)) = pumped {
-                    unwritten.push(piece);
-                }
-                let rest = Rest::new(writer.written(), unwritten, body);
-                Some(self.not_kept(writer, &error, rest).await)
-            }
-            (None, Ok(_)) => self.finish(writer, image).await,
-            (None, Err(reason)) => {
-                warn!(image_id = %self.fill.key.id, reason, written = writer.written(), "the fill broke off");
-                let wanted = *self.fill.wanted().borrow();
-                let written = writer.written();
-                let keep = wanted == Wanted::Kept;
-                let suspended = blocking(move || if keep { writer.suspend() } else { writer.release() }).await;
-                if let Err(error) = suspended {
-                    warn!(image_id = %self.fill.key.id, %error, "what was fetched cannot be kept");
-                }
-                if wanted == Wanted::NotKept {
-                    return Some(End::NotKept(Some(Arc::new(Rest::new(written, Vec::new(), body)))));
-                }
-                Some(End::Broken { how: Break::Off, status: StatusCode::BAD_GATEWAY, reason: reason.into() })
-            }
+        if let Some((error, mut unwritten)) = refused {
+            unwritten.extend(left);
+            let rest = Rest::new(writer.written(), unwritten, body);
+            return Some(self.not_kept(writer, &error, rest).await);
         }
+        let Some(reason) = broken else { return self.finish(writer, image).await };
+        warn!(image_id = %self.fill.key.id, reason, written = writer.written(), "the fill broke off");
+        let wanted = *self.fill.wanted().borrow();
+        let written = writer.written();
+        let keep = wanted == Wanted::Kept;
+        let suspended = blocking(move || if keep { writer.suspend() } else { writer.release() }).await;
+        if let Err(error) = suspended {
+            warn!(image_id = %self.fill.key.id, %error, "what was fetched cannot be kept");
+        }
+        if wanted == Wanted::NotKept {
+            return Some(End::NotKept(Some(Arc::new(Rest::new(written, Vec::new(), body)))));
+        }
+        Some(End::Broken { how: Break::Off, status: StatusCode::BAD_GATEWAY, reason: reason.into() })
     }
 
-    /// Passes the body on to the writing thread, piece by piece. Where the origin breaks off and can go on from there,
-    /// it is asked to. An error says why the body is not whole. A piece is given back where nobody takes it any more:
-    /// the writer tells why.
-    async fn pump(
-        &self,
-        body: &mut AnswerBody,
-        pieces: &mpsc::Sender<Bytes>,
-        image: &Growing,
-    ) -> Result<Option<Bytes>, String> {
+    /// Passes the body on to the writing thread. Where the origin breaks off and can go on from there, it is asked to.
+    async fn pump(&self, body: &mut AnswerBody, gathering: &mut Gathering, image: &Growing) -> Result<(), Stopped> {
         let (mut stop, mut wanted) = (self.stop.clone(), self.fill.wanted());
-        let mut sent = match self.fill.progress() {
-            Progress::Filling { written, .. } => written,
-            _ => 0,
-        };
         let mut breaks = Breaks::default();
         loop {
+            let due = gathering.due();
             let piece = tokio::select! {
-                piece = body.next() => piece,
-                _ = stop.wait_for(|stop| *stop) => return Err("the daemon stops".into()),
-                _ = wanted.wait_for(|wanted| *wanted != Wanted::Kept) => return Err("the image was dropped".into()),
+                piece = body.next() => Some(piece),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,
+                _ = stop.wait_for(|stop| *stop) => return Err(Stopped::Broken("the daemon stops".into())),
+                _ = wanted.wait_for(|wanted| *wanted != Wanted::Kept) => {
+                    return Err(Stopped::Broken("the image was dropped".into()));
+                }
             };
+            let Some(piece) = piece else {
+                gathering.flush().await.map_err(Stopped::ByWriter)?;
+                continue;
+            };
+            let complete = image.head.size.map(|size| gathering.at() >= size);
             let reason = match piece {
                 Some(Ok(piece)) => {
-                    sent += piece.len() as u64;
                     self.daemon.counters.filled.inc_by(piece.len() as u64);
-                    if let Err(mpsc::error::SendError(piece)) = pieces.send(piece).await {
-                        return Ok(Some(piece));
-                    }
+                    gathering.add(piece).await.map_err(Stopped::ByWriter)?;
                     continue;
                 }
-                None if image.head.size.is_none_or(|size| sent >= size) => return Ok(None),
+                None if complete.unwrap_or(true) => return Ok(()),
                 None => "the body ended early".to_owned(),
                 // Whether they are the right ones, the size and the digest tell.
-                Some(Err(_)) if image.head.size.is_some_and(|size| sent >= size) => return Ok(None),
+                Some(Err(_)) if complete == Some(true) => return Ok(()),
                 Some(Err(error)) => error.to_string(),
             };
-            *body = self.heal(sent, image, &mut breaks, reason).await?;
+            // Who follows need not wait for the rest to get what there is.
+            gathering.flush().await.map_err(Stopped::ByWriter)?;
+            *body = self.heal(gathering.at(), image, &mut breaks, reason).await.map_err(Stopped::Broken)?;
         }
     }
 
@@ -198,6 +188,14 @@ fn may_have_lost_bytes(error: &icewell::Error) -> bool {
     matches!(error.kind(), ErrorKind::Io | ErrorKind::ReadOnly)
 }
 
+/// Why a body did not come to its end.
+enum Stopped {
+    /// The writing thread takes no more, and tells why; with what it did not get.
+    ByWriter(Vec<Bytes>),
+    /// The body is not whole, for this reason.
+    Broken(String),
+}
+
 /// What the writing thread comes back with.
 struct Written {
     writer: Writer,
@@ -205,45 +203,12 @@ struct Written {
     refused: Option<(icewell::Error, Vec<Bytes>)>,
 }
 
-/// The writing thread: takes pieces until there are no more, or they cannot be written. It waits a moment for several to
-/// write at once, up to the next whole [`PIECE`]: so they lie in large pages, which are cheaper to send from ever after.
-/// The first comes at once.
-fn write_pieces(mut writer: Writer, mut pieces: mpsc::Receiver<Bytes>, fill: &Fill, runtime: &Handle) -> Written {
-    let (mut gathered, mut next) = (Vec::new(), None);
-    let mut buffer = Vec::new();
-    while let Some(first) = next.take().or_else(|| pieces.blocking_recv()) {
-        gathered.push(first);
-        let mut room = (PIECE - writer.written() % PIECE) as usize;
-        let until = Instant::now() + if writer.written() == 0 { Duration::ZERO } else { GATHERED_FOR };
-        while let Some(last) = gathered.last_mut() {
-            if last.len() >= room {
-                next = Some(last.split_off(room)).filter(|next| !next.is_empty());
-                break;
-            }
-            room -= last.len();
-            match runtime.block_on(async { timeout_at(until.into(), pieces.recv()).await }) {
-                Ok(Some(piece)) => gathered.push(piece),
-                Ok(None) | Err(_) => break,
-            }
-        }
-        let written = match &gathered[..] {
-            [only] => writer.write(only),
-            several => {
-                buffer.clear();
-                several.iter().for_each(|piece: &Bytes| buffer.extend_from_slice(piece));
-                writer.write(&buffer)
-            }
-        };
-        if let Err(error) = written {
-            pieces.close();
-            gathered.extend(next);
-            while let Some(piece) = pieces.blocking_recv() {
-                gathered.push(piece);
-            }
-            return Written { writer, refused: Some((error, gathered)) };
-        }
-        gathered.clear();
+/// The writing thread.
+fn write_pieces(mut writer: Writer, pieces: Writing, fill: &Fill) -> Written {
+    let written = pieces.each(|bytes| {
+        writer.write(bytes)?;
         fill.advance(writer.written());
-    }
-    Written { writer, refused: None }
+        Ok(())
+    });
+    Written { writer, refused: written.err() }
 }
