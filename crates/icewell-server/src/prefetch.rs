@@ -46,7 +46,7 @@ pub(crate) fn can_work(daemon: &Daemon) -> bool {
 async fn work(daemon: Arc<Daemon>, mut stop: watch::Receiver<bool>) {
     let mut running = JoinSet::new();
     let mut waiting = Waiting::default();
-    let mut no_token = String::new();
+    let (mut no_token, mut no_queue) = (String::new(), String::new());
     loop {
         let ready = is_logged_in(&daemon, &mut no_token).await;
         while let Some(Ok((id, done))) = running.try_join_next() {
@@ -55,8 +55,17 @@ async fn work(daemon: Arc<Daemon>, mut stop: watch::Receiver<bool>) {
         if ready {
             let (cache, broken_too) = (daemon.cache.clone(), daemon.service.is_some());
             match blocking(move || wanted(&cache, broken_too)).await {
-                Ok(wanted) => begin(&daemon, wanted, &mut waiting, &mut running, &stop),
-                Err(error) => warn!(error = chain(&error), "the queue cannot be read"),
+                Ok(wanted) => {
+                    no_queue.clear();
+                    begin(&daemon, wanted, &mut waiting, &mut running, &stop);
+                }
+                Err(error) => {
+                    let why = chain(&error);
+                    if why != no_queue {
+                        warn!(error = why, "the queue cannot be read; it is tried again all the time");
+                    }
+                    no_queue = why;
+                }
             }
         }
         tokio::select! {

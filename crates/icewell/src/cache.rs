@@ -17,7 +17,7 @@ use crate::clean::Cleaned;
 use crate::copy::Copied;
 use crate::entry::{Image, Incomplete, Invalid, Stamp, Summary};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::folders::Folders;
+use crate::folders::{Folders, InUse};
 use crate::image_id::ImageId;
 use crate::layout::tag;
 use crate::lru::Lru;
@@ -38,7 +38,10 @@ use crate::{binding, clean, copy, entry, queue, scan, verify};
 /// Every method may block on the disk. Nothing is kept in memory: what another process did is seen at once.
 #[derive(Clone, Debug)]
 pub struct Cache {
+    /// As they were opened first: DIR, and for what needs nothing else.
     folders: Arc<Folders>,
+    /// For everything else.
+    in_use: Arc<InUse>,
     clock: Arc<dyn Clock>,
     enforcement: Enforcement,
 }
@@ -79,7 +82,14 @@ impl Cache {
 
     /// As [`open`](Cache::open), with a clock other than the machine's.
     pub fn open_with_clock(dir: impl AsRef<Path>, clock: Arc<dyn Clock>) -> Result<Self> {
-        Ok(Cache { folders: Arc::new(Folders::open(dir.as_ref())?), clock, enforcement: Enforcement::Hard })
+        let folders = Arc::new(Folders::open(dir.as_ref())?);
+        let in_use = Arc::new(InUse::new(folders.clone()));
+        Ok(Cache { folders, in_use, clock, enforcement: Enforcement::Hard })
+    }
+
+    /// The folders as they are now: somebody may have removed one.
+    fn all_folders(&self) -> Result<Arc<Folders>> {
+        self.in_use.all()
     }
 
     /// The same cache for somebody who keeps a limit of his own, by pruning from time to time: fills made through it ask
@@ -170,7 +180,7 @@ impl Cache {
     /// Whether `id` is being filled: by an Icewell that is alive, or by whoever put a file without Icewell's mark into
     /// `incomplete/`.
     pub fn is_being_cached(&self, id: &ImageId) -> Result<bool> {
-        entry::is_being_cached(&self.folders, id)
+        entry::is_being_cached(&*self.all_folders()?, id)
     }
 
     /// Whether `id` is neither cached nor being filled.
@@ -224,12 +234,12 @@ impl Cache {
     /// [`ErrorKind::AlreadyCached`]; [`ErrorKind::InProgress`] where somebody else fills it, here, in another process, or
     /// in a Glance.
     pub fn write(&self, id: &ImageId) -> Result<Writer> {
-        Writer::claim(self.folders.clone(), self.clock.clone(), self.enforcement, id)
+        Writer::claim(self.in_use.clone(), self.clock.clone(), self.enforcement, id)
     }
 
     /// Watches a fill that another process, or another thread, has begun; none where no Icewell that is alive has.
     pub fn observe(&self, id: &ImageId) -> Result<Option<Observer>> {
-        Observer::open(self.folders.clone(), id)
+        Observer::open(self.all_folders()?, id)
     }
 
     /// Copies a cached image to the file `to`, over what it holds: sharing blocks where the file system can, else with
@@ -260,7 +270,8 @@ impl Cache {
             progress(bytes);
             ControlFlow::Continue(())
         };
-        let verdict = verify::verify(&self.folders, &self.read(id)?, self.clock.now(), Reading::Plain, &mut step)?;
+        let verdict =
+            verify::verify(&*self.all_folders()?, &self.read(id)?, self.clock.now(), Reading::Plain, &mut step)?;
         // It was not broken off.
         Ok(verdict.unwrap_or(Verdict::Unverifiable { unchanged: false }))
     }
@@ -280,13 +291,13 @@ impl Cache {
     ///
     /// [`ErrorKind::NotCached`].
     pub fn scrub(&self, id: &ImageId, step: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<Option<Verdict>> {
-        verify::verify(&self.folders, &self.read(id)?, self.clock.now(), Reading::Gently, step)
+        verify::verify(&*self.all_folders()?, &self.read(id)?, self.clock.now(), Reading::Gently, step)
     }
 
     /// Takes the image that `reader` has open out of service: to `invalid/`, with the reason, unless another file has its
     /// name by now. Whether it was taken. Who has it open reads on.
     pub fn set_aside(&self, reader: &Reader, why: &str) -> Result<bool> {
-        verify::set_aside(&self.folders, reader, why, self.clock.now())
+        verify::set_aside(&*self.all_folders()?, reader, why, self.clock.now())
     }
 
     /// Keeps `metadata` with a cached image in the place of what was kept. Whether it is cached.
@@ -346,22 +357,22 @@ impl Cache {
 
     /// Queues an image; false if it is cached, being filled or queued already. Of callers that race, one gets true.
     pub fn queue(&self, id: &ImageId) -> Result<bool> {
-        queue::add(&self.folders, id, self.clock.now())
+        queue::add(&*self.all_folders()?, id, self.clock.now())
     }
 
     /// The queue, first come first; the order holds within one tick of the clock, too.
     pub fn queued(&self) -> Result<Vec<Queued>> {
-        queue::list(&self.folders)
+        queue::list(&*self.all_folders()?)
     }
 
     /// Whether `id` is queued.
     pub fn is_queued(&self, id: &ImageId) -> Result<bool> {
-        queue::contains(&self.folders, id)
+        queue::contains(&*self.all_folders()?, id)
     }
 
     /// Takes `id` off the queue; whether it was on it.
     pub fn unqueue(&self, id: &ImageId) -> Result<bool> {
-        queue::remove(&self.folders, id)
+        queue::remove(&*self.all_folders()?, id)
     }
 
     /// Empties the queue; how many were on it.
@@ -374,23 +385,23 @@ impl Cache {
 
     /// The fills under way, Icewell's and others', and those that were broken off, by ID.
     pub fn incomplete(&self) -> Result<Vec<Incomplete>> {
-        clean::incomplete(&self.folders)
+        clean::incomplete(&*self.all_folders()?)
     }
 
     /// The failed fills, by ID.
     pub fn invalid(&self) -> Result<Vec<Invalid>> {
-        clean::invalid(&self.folders)
+        clean::invalid(&*self.all_folders()?)
     }
 
     /// Removes failed fills older than `grace`, or all of them for no grace; how many.
     pub fn reap_invalid(&self, grace: Duration) -> Result<u64> {
-        clean::reap_invalid(&self.folders, grace, self.clock.now())
+        clean::reap_invalid(&*self.all_folders()?, grace, self.clock.now())
     }
 
     /// Removes fills that stood still for longer than `stall_time`, or any for none; how many images. A fill that is
     /// alive stays, whatever its age.
     pub fn reap_stalled(&self, stall_time: Duration) -> Result<u64> {
-        clean::reap_stalled(&self.folders, stall_time, self.clock.now())
+        clean::reap_stalled(&*self.all_folders()?, stall_time, self.clock.now())
     }
 
     /// Removes all failed fills and those that stalled.
@@ -411,7 +422,7 @@ impl Cache {
     ///
     /// [`ErrorKind::OtherOrigin`] where it is bound to another one, or holds images that nobody vouches for.
     pub fn bind_origin(&self, origin: &str, adoption: Adoption) -> Result<()> {
-        binding::bind(&self.folders, origin, adoption)
+        binding::bind(&*self.all_folders()?, origin, adoption)
     }
 }
 

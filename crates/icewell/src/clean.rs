@@ -84,7 +84,7 @@ fn remove(folders: &Folders, dir: &Dir, id: &ImageId, stat: &Stat) -> Result<boo
     if removed {
         step(Step::CleanRemoved);
         info!(image_id = %id, folder = %dir.path().display(), "reaped");
-        let what = if std::ptr::eq(dir, &folders.invalid) { Removed::InvalidFill } else { Removed::AbandonedFill };
+        let what = if std::ptr::eq(dir, &*folders.invalid) { Removed::InvalidFill } else { Removed::AbandonedFill };
         // A sign has no bytes, and goes with those of its fill.
         if what == Removed::InvalidFill || stat.size > 0 {
             folders.removals.note(id.as_str(), what, Why::Old, stat.size, stat.modified);

@@ -1,11 +1,15 @@
-//! DIR and its folders, opened once; what is kept on DIR itself.
+//! DIR and its folders, opened once, and those that somebody has removed once more; what is kept on DIR itself.
 
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing::warn;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layout::{self, tag};
+use crate::lock;
 use crate::open_files::OpenFiles;
 use crate::removals::Removals;
 use crate::sys::{self, Dir};
@@ -13,20 +17,20 @@ use crate::sys::{self, Dir};
 /// The cache's folders.
 #[derive(Debug)]
 pub(crate) struct Folders {
-    /// DIR: the cached images.
-    pub(crate) root: Dir,
+    /// DIR: the cached images. It is the same for as long as the cache is open.
+    pub(crate) root: Arc<Dir>,
     /// Claims, and Glance's fills.
-    pub(crate) incomplete: Dir,
+    pub(crate) incomplete: Arc<Dir>,
     /// The bytes of Icewell's fills.
-    pub(crate) fills: Dir,
+    pub(crate) fills: Arc<Dir>,
     /// Fills that failed.
-    pub(crate) invalid: Dir,
+    pub(crate) invalid: Arc<Dir>,
     /// Images that are wanted.
-    pub(crate) queue: Dir,
+    pub(crate) queue: Arc<Dir>,
     /// What of it is open here.
-    pub(crate) open_files: OpenFiles,
+    pub(crate) open_files: Arc<OpenFiles>,
     /// What was removed of it through these.
-    pub(crate) removals: Removals,
+    pub(crate) removals: Arc<Removals>,
 }
 
 impl Folders {
@@ -36,23 +40,51 @@ impl Folders {
     /// anyway: so there is no probe that could be left behind.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let mut made = Vec::new();
-        let root = open_root(path, &mut made).inspect_err(|_| sys::remove_made(&made))?;
-        let folder = |parent: &Dir, name| {
-            parent.open_or_make_dir(name).context("open the cache's folder", || parent.path_of(name))
-        };
+        let root = Arc::new(open_root(path, &mut made).inspect_err(|_| sys::remove_made(&made))?);
         let incomplete = folder(&root, layout::INCOMPLETE)?;
         let fills = folder(&incomplete, layout::FILLS)?;
         let invalid = folder(&root, layout::INVALID)?;
         let queue = folder(&root, layout::QUEUE)?;
-        Ok(Folders {
-            root,
+        Ok(Folders { root, incomplete, fills, invalid, queue, open_files: Arc::default(), removals: Arc::default() })
+    }
+
+    /// The same with those folders made and opened anew that somebody has removed; none where all of them are there.
+    ///
+    /// What decides is whether the open folder is still anywhere, not what has its name: a folder that was moved away is
+    /// used on, and a link in its place leads nowhere. A fill whose bytes lay in a removed folder keeps that one, and so
+    /// never meets a later fill of the same image.
+    ///
+    /// # Errors
+    ///
+    /// DIR itself was removed: what has its name now may be anybody's, and another file system where one was unmounted.
+    pub(crate) fn mended(&self) -> Result<Option<Self>> {
+        if is_removed(&self.root)? {
+            let error = Error::new(ErrorKind::Io, "use the cache directory", self.root.path());
+            return Err(error.with_detail("somebody has removed it while it was in use; start anew, which makes it"));
+        }
+        let mut all_there = true;
+        for dir in [&self.incomplete, &self.fills, &self.invalid, &self.queue] {
+            all_there &= !is_removed(dir)?;
+        }
+        if all_there {
+            return Ok(None);
+        }
+        // Who else mends finds the folder as it is to be, not as it is between mkdir and chown.
+        let _held = lock::space(self)?;
+        let incomplete = made_anew(&self.incomplete, &self.root, layout::INCOMPLETE)?;
+        let fills = match Arc::ptr_eq(&incomplete, &self.incomplete) {
+            true => made_anew(&self.fills, &incomplete, layout::FILLS)?,
+            false => folder(&incomplete, layout::FILLS)?,
+        };
+        Ok(Some(Folders {
+            root: self.root.clone(),
+            invalid: made_anew(&self.invalid, &self.root, layout::INVALID)?,
+            queue: made_anew(&self.queue, &self.root, layout::QUEUE)?,
             incomplete,
             fills,
-            invalid,
-            queue,
-            open_files: OpenFiles::default(),
-            removals: Removals::default(),
-        })
+            open_files: self.open_files.clone(),
+            removals: self.removals.clone(),
+        }))
     }
 
     /// The value of a tag on DIR; none if it is missing.
@@ -70,6 +102,48 @@ impl Folders {
     pub(crate) fn remove_root_tag(&self, key: &str) -> Result<()> {
         sys::remove_tag(&self.root, key).context("remove a tag of", || self.root.path().into())
     }
+}
+
+/// The folders that a cache and its clones use by now.
+#[derive(Debug)]
+pub(crate) struct InUse(Mutex<Arc<Folders>>);
+
+impl InUse {
+    pub(crate) fn new(folders: Arc<Folders>) -> Self {
+        InUse(Mutex::new(folders))
+    }
+
+    /// All of them, those made anew that somebody has removed since the last time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Folders::mended`]. The caller holds no lock.
+    pub(crate) fn all(&self) -> Result<Arc<Folders>> {
+        let mut folders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mended) = folders.mended()? {
+            *folders = Arc::new(mended);
+        }
+        Ok(folders.clone())
+    }
+}
+
+fn folder(parent: &Dir, name: &str) -> Result<Arc<Dir>> {
+    parent.open_or_make_dir(name).map(Arc::new).context("open the cache's folder", || parent.path_of(name))
+}
+
+/// The folder itself, or if it was removed, another one in its place.
+fn made_anew(dir: &Arc<Dir>, parent: &Dir, name: &str) -> Result<Arc<Dir>> {
+    if !is_removed(dir)? {
+        return Ok(dir.clone());
+    }
+    let made = folder(parent, name)?;
+    warn!(folder = %made.path().display(), "a folder of the cache was removed while it was in use, and is made anew");
+    Ok(made)
+}
+
+/// Whether the folder has no name any more, nowhere.
+fn is_removed(dir: &Dir) -> Result<bool> {
+    Ok(sys::stat(dir).context("look at", || dir.path().into())?.links == 0)
 }
 
 fn open_root(path: &Path, made: &mut Vec<PathBuf>) -> Result<Dir> {

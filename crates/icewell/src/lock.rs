@@ -28,11 +28,15 @@
 //! **Image.** Extended attributes have no compare-and-set. Hits are exact for every thread and process of Icewell; a
 //! Glance that counts at the same moment does not know the lock and may lose some of its own.
 //!
+//! A folder that somebody has removed is made anew under the space lock ([`Folders::mended`]), by whoever needs it first,
+//! before he takes any lock of his own. DIR is never another one while a cache is open: the space lock is the same for all.
+//!
 //! What is *not* excluded: readers by anything (a removed image stays readable to who has it open); a Glance beside us
 //! by anything (so nothing of ours is ever in a place where it writes); an operator with `rm` and `mv` (each file says
 //! whose it is).
 //!
 //! [`Writer`]: crate::Writer
+//! [`Folders::mended`]: crate::folders::Folders::mended
 
 use crate::error::{Context, Result};
 use crate::folders::Folders;

@@ -1,7 +1,6 @@
 //! The only renames: how a fill becomes an image, how a failed one or a bad image becomes invalid.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::time::SystemTime;
@@ -9,6 +8,7 @@ use std::time::SystemTime;
 use tracing::{info, warn};
 
 use crate::attrs::{self, Identity, Tagged};
+use crate::claim::Claimed;
 use crate::entry;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::folders::Folders;
@@ -32,8 +32,18 @@ pub enum Commit {
 /// Bytes and tags reach the disk before the name does, and the name before this returns: after a crash at any instant
 /// there is the fill or the image, whole. What stands under the name is never replaced if it is a cached image. What
 /// is none (another image that somebody moved there, or our own claim that a Glance committed) goes to `invalid/`.
-pub(crate) fn commit(folders: &Folders, id: &ImageId, fill: &File, holes: &Holes, now: SystemTime) -> Result<Commit> {
-    let name = id.as_str();
+///
+/// # Errors
+///
+/// The bytes have lost their name: by now another fill's may have it.
+pub(crate) fn commit(
+    folders: &Folders,
+    id: &ImageId,
+    claimed: &Claimed,
+    holes: &Holes,
+    now: SystemTime,
+) -> Result<Commit> {
+    let (name, fill) = (id.as_str(), &claimed.bytes);
     let path = || folders.root.path_of(name);
     let fill_path = || folders.fills.path_of(name);
     step(Step::CommitUnsynced);
@@ -46,8 +56,10 @@ pub(crate) fn commit(folders: &Folders, id: &ImageId, fill: &File, holes: &Holes
         );
     }
     step(Step::CommitSynced);
-    // Between two folders a file could be missed by whoever counts them.
+    // Between two folders a file could be missed by whoever counts them. And nobody claims the image from the look at
+    // the name to the rename: what has the name is this fill.
     let held = lock::space(folders)?;
+    claimed.check_named(folders, id)?;
     step(Step::CommitUnnamed);
     loop {
         match folders.fills.rename_no_replace(name, &folders.root) {
@@ -110,8 +122,13 @@ pub(crate) fn invalidate(folders: &Folders, from: &Dir, id: &ImageId, why: &str,
     }
     step(Step::InvalidateNoted);
     match from.rename(name, &folders.invalid) {
-        // A Glance has committed or removed it since it was looked at.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        // A Glance has committed or removed it since it was looked at; or the folder that it is to go to was removed.
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound
+                && from.stat(OsStr::new(name)).is_ok_and(|stat| stat.is_none()) =>
+        {
+            return Ok(());
+        }
         renamed => renamed.context("set aside", || from.path_of(name))?,
     }
     step(Step::InvalidateRenamed);

@@ -12,7 +12,7 @@ use crate::attrs::{self, Metadata};
 use crate::claim::{self, Claimed};
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::folders::Folders;
+use crate::folders::{Folders, InUse};
 use crate::holes::{Holes, data_runs};
 use crate::image_id::ImageId;
 use crate::layout::tag;
@@ -55,7 +55,9 @@ pub struct Announced {
 /// leaves its bytes for the next fill to [`resume`](Writer::resume).
 #[derive(Debug)]
 pub struct Writer {
+    /// Those of the claim: the bytes lie in them, even where somebody has removed those folders since.
     folders: Arc<Folders>,
+    in_use: Arc<InUse>,
     clock: Arc<dyn Clock>,
     enforcement: Enforcement,
     id: ImageId,
@@ -88,11 +90,12 @@ enum Stage {
 
 impl Writer {
     pub(crate) fn claim(
-        folders: Arc<Folders>,
+        in_use: Arc<InUse>,
         clock: Arc<dyn Clock>,
         enforcement: Enforcement,
         id: &ImageId,
     ) -> Result<Self> {
+        let folders = in_use.all()?;
         let claimed = room::relieved(&folders, id, || claim::claim(&folders, id, clock.now()))?;
         let leftover = Leftover::find(&claimed.bytes);
         if leftover.is_some() {
@@ -101,6 +104,7 @@ impl Writer {
         }
         Ok(Writer {
             folders,
+            in_use,
             clock,
             enforcement,
             id: id.clone(),

@@ -193,20 +193,6 @@ fn a_loop_of_two_is_told_as_such() {
 }
 
 #[test]
-fn whose_directory_is_removed_is_not_ready_and_serves_from_the_origin() {
-    let image = Image::new(5, 100_000);
-    let origin = Origin::of(&image);
-    let daemon = Daemon::of(&origin);
-    daemon.get("/a").is(&image.bytes);
-    daemon.settles_at("a", 0);
-    fs::remove_dir_all(&daemon.dir).unwrap();
-    let ready = Ask::get("/readyz").of(daemon.admin);
-    assert_eq!(ready.status, 503);
-    assert!(String::from_utf8_lossy(&ready.body).contains("No such file or directory"));
-    daemon.get("/a").is(&image.bytes);
-}
-
-#[test]
 fn health_and_metrics() {
     let image = Image::new(5, 100_000);
     let origin = Origin::of(&image);

@@ -40,6 +40,7 @@ mod metrics;
 mod one_directory;
 mod open_images;
 mod reload;
+mod removed;
 mod request_log;
 mod rot;
 mod service;

@@ -38,12 +38,12 @@ impl Cache {
 
     /// Removes what is over the limit in force, abandoned and failed fills first; whether the cache is within it then.
     pub fn enforce_limit(&self) -> Result<bool> {
-        room::enforce(&self.folders)
+        room::enforce(&*self.all_folders()?)
     }
 
     /// The largest limit that the file system has room for: what the cache holds, and what is free above the floor.
     pub fn largest_limit(&self) -> Result<u64> {
-        room::largest_limit(&self.folders, self.limit()?, &self.space()?)
+        room::largest_limit(&*self.all_folders()?, self.limit()?, &self.space()?)
     }
 
     /// Has `let_go` called before anything is removed to make room: the time to close a [`Reader`](crate::Reader) that is
@@ -56,7 +56,7 @@ impl Cache {
 
     /// Everything that takes room, by folder.
     pub fn space(&self) -> Result<Space> {
-        space::space(&self.folders)
+        space::space(&*self.all_folders()?)
     }
 
     /// The file system that holds the cache.

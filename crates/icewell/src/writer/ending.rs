@@ -1,6 +1,7 @@
 //! How a fill ends: verified and committed, rolled back, suspended, released, or dropped.
 
 use std::io;
+use std::sync::Arc;
 
 use tracing::{debug, warn};
 
@@ -8,6 +9,7 @@ use super::{Announced, Stage, Writer};
 use crate::attrs::{self, Metadata};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::folders::Folders;
 use crate::layout::tag;
 use crate::publish::{self, Commit};
 use crate::sys::{Step, step};
@@ -98,12 +100,12 @@ impl Writer {
         let now = self.clock.now();
         sys::set_times(&self.claimed.bytes, sys::SetTime::To(now), sys::SetTime::Keep)
             .context("set the access time of", || self.path())?;
-        self.claimed.check_named(&self.folders, &self.id)?;
-        let committed = publish::commit(&self.folders, &self.id, &self.claimed.bytes, &self.holes, now)?;
+        let folders = self.folders_now();
+        let committed = publish::commit(&folders, &self.id, &self.claimed, &self.holes, now)?;
         // The image is there. What follows tidies up; the next claim, clean or fetch would do it as well.
         let tidied = self.claimed.fulfil(&self.folders, &self.id, self.clock.now());
         step(Step::CommitUnsigned);
-        if let Err(error) = tidied.and_then(|()| queue::remove(&self.folders, &self.id).map(drop)) {
+        if let Err(error) = tidied.and_then(|()| queue::remove(&folders, &self.id).map(drop)) {
             warn!(image_id = %self.id, %error, "the image is committed, but not all of its claim is gone");
         }
         step(Step::CommitUnqueued);
@@ -116,17 +118,24 @@ impl Writer {
         self.fail(why);
     }
 
+    /// The folders at the end of the fill: `invalid/` may have been removed since it began. The caller holds no lock.
+    fn folders_now(&self) -> Arc<Folders> {
+        // What is wrong with them shows in what is done next.
+        self.in_use.all().unwrap_or_else(|_| self.folders.clone())
+    }
+
     fn fail(&mut self, why: &str) {
         self.stage = Stage::Done;
-        let _held = lock::space(&self.folders);
+        let folders = self.folders_now();
+        let _held = lock::space(&folders);
         let gone = |error: Error| warn!(image_id = %self.id, %error, "the failed fill cannot be set aside");
         // The reservation goes; only what was written is kept for a look.
         sys::truncate(&self.claimed.bytes, self.mark.written).ok();
         sys::remove_tag(&self.claimed.bytes, tag::FILL).ok();
         step(Step::FailCut);
         self.claimed
-            .check_named(&self.folders, &self.id)
-            .and_then(|()| publish::invalidate(&self.folders, &self.folders.fills, &self.id, why, self.clock.now()))
+            .check_named(&folders, &self.id)
+            .and_then(|()| publish::invalidate(&folders, &folders.fills, &self.id, why, self.clock.now()))
             .unwrap_or_else(gone);
         step(Step::FailAside);
         self.claimed.withdraw(&self.folders, &self.id).unwrap_or_else(gone);

@@ -7,6 +7,8 @@ use icewell::layout::tag;
 use icewell::{Commit, ErrorKind};
 
 use crate::process::start;
+#[cfg(debug_assertions)]
+use crate::process::start_to_stop_at;
 use crate::support::{announced, begin, bytes, failed, id, names, own, put, tag as tag_of};
 
 #[test]
@@ -114,6 +116,24 @@ fn a_fill_whose_file_was_removed_harms_no_later_one() {
         assert_eq!(bytes(&own, end).unwrap(), b"bytes");
     }
     assert!(failed(&own).is_empty());
+}
+
+/// Its name is another fill's by the time it is renamed: that one's bytes are not whole, and must not become the image.
+#[cfg(debug_assertions)]
+#[test]
+fn a_fill_whose_name_becomes_anothers_during_its_commit_does_not_publish_that() {
+    let own = own();
+    let mut first = start_to_stop_at(&own.dir, "claim x", "commit.synced");
+    first.go_on();
+    first.stops();
+    fs::remove_file(own.dir.join("incomplete/.icewell/x")).unwrap();
+    let mut second = begin(&own, "x", b"by", 5);
+    first.wake();
+    assert_eq!(first.finish(), ["Io"]);
+    assert_eq!(bytes(&own, "x"), None);
+    second.write(b"tes").unwrap();
+    assert_eq!(second.commit().unwrap(), Commit::Stored);
+    assert_eq!(bytes(&own, "x").unwrap(), b"bytes");
 }
 
 /// As WSGI servers do: the child shares our open file descriptions, and lives long.

@@ -17,6 +17,7 @@ mod foreign;
 mod image_ids;
 mod intruders;
 mod origin;
+mod removed_folders;
 mod tags;
 
 mod claims;

@@ -27,12 +27,29 @@ pub fn start(dir: &Path, part: &str) -> Process {
 
 /// Starts a part as the user and group `uid`.
 pub fn start_as(dir: &Path, part: &str, uid: Option<u32>) -> Process {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "process::plays_a_part", "--nocapture"]);
-    command.env(PART, part).env("ICEWELL_TEST_DIR", dir);
+    let mut command = playing(dir, part);
     if let Some(uid) = uid {
         command.env("ICEWELL_TEST_UID", uid.to_string());
     }
+    spawn(command)
+}
+
+/// Starts a part that stops at the first of these steps, until it is woken.
+#[cfg(debug_assertions)]
+pub fn start_to_stop_at(dir: &Path, part: &str, step: &str) -> Process {
+    let mut command = playing(dir, part);
+    command.env("ICEWELL_FAIL", format!("{step}=pause"));
+    spawn(command)
+}
+
+fn playing(dir: &Path, part: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "process::plays_a_part", "--nocapture"]);
+    command.env(PART, part).env("ICEWELL_TEST_DIR", dir);
+    command
+}
+
+fn spawn(mut command: Command) -> Process {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let input = child.stdin.take();
     let output = BufReader::new(child.stdout.take().unwrap());
@@ -64,6 +81,26 @@ impl Process {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Waits until the part has stopped where it was told to.
+    #[cfg(debug_assertions)]
+    pub fn stops(&self) {
+        loop {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+            match stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()) {
+                Some('T') => return,
+                Some('Z') => panic!("the part ended and did not stop"),
+                _ => std::thread::yield_now(),
+            }
+        }
+    }
+
+    /// Lets the part go on from where it has stopped.
+    #[cfg(debug_assertions)]
+    pub fn wake(&self) {
+        // SAFETY: plain integers; the child is ours and not yet waited for.
+        assert_eq!(unsafe { libc::kill(self.child.id().cast_signed(), libc::SIGCONT) }, 0);
     }
 
     /// Lets the part go on.
@@ -122,8 +159,10 @@ fn plays_a_part() {
                 Ok(mut writer) => {
                     writer.start(announced(9)).unwrap();
                     writer.write(b"123456789").unwrap();
-                    writer.commit().unwrap();
-                    say("filled");
+                    match writer.commit() {
+                        Ok(_) => say("filled"),
+                        Err(error) => say(&format!("{:?}", error.kind())),
+                    }
                 }
                 Err(error) => say(&format!("{:?}", error.kind())),
             }
