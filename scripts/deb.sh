@@ -6,6 +6,7 @@
 # give it a command that is built already. The package is made by cargo-deb, which is installed under target/ the first time,
 # from what crates/icewell-cli/Cargo.toml says.
 set -euo pipefail
+umask 022
 cd "$(dirname "$0")/.."
 
 wanted=3.8.0
@@ -23,7 +24,6 @@ die() {
 command -v dpkg-deb >/dev/null || die "this needs Debian, or a system with dpkg"
 # By it cargo-deb finds out which packages have the libraries that the command needs.
 command -v dpkg-shlibdeps >/dev/null || die "dpkg-shlibdeps is missing; on Debian install dpkg-dev"
-command -v xz >/dev/null || die "xz is missing; on Debian install xz-utils"
 
 # Without optimisation it is there three times sooner, and no slower at this than one can notice.
 if [[ $("$tools/bin/cargo-deb" --version 2>/dev/null) != "cargo-deb $wanted" ]]; then
@@ -55,8 +55,18 @@ done
 scripts/sbom.py "$parts"
 gzip -9n "$parts/third-party-licences"
 
-options=(--package icewell-cli --no-build --strip --no-dbgsym --no-separate-debug-symbols --compress-system --quiet)
+options=(--package icewell-cli --no-build --strip --no-dbgsym --no-separate-debug-symbols --fast --compress-type gzip
+    --compress-system --quiet)
 [[ -z $version ]] || options+=(--deb-version "$version")
-# A test's package is made in two seconds instead of twenty.
-((release)) || options+=(--fast --compress-type gzip)
-CARGO_TARGET_DIR=$parts/target "$tools/bin/cargo-deb" "${options[@]}" --output "$folder"
+made=$(CARGO_TARGET_DIR=$parts/target "$tools/bin/cargo-deb" "${options[@]}" --output "$parts")
+
+# With the sums of its files as they were made, which cargo-deb leaves to the machine that unpacks them. As in Debian's own
+# packages, what is in /etc has none: that is the operator's to change.
+dpkg-deb --raw-extract "$made" "$parts/contents"
+(cd "$parts/contents" && find usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum >DEBIAN/md5sums)
+chmod 644 "$parts/contents/DEBIAN/md5sums"
+# One thread: the bytes should not depend on how many there are. A test's package is made in two seconds instead of twenty.
+pack=(--threads-max=1 -Zxz)
+((release)) || pack=(-Zgzip -z1)
+dpkg-deb --root-owner-group "${pack[@]}" --build "$parts/contents" "$folder" >/dev/null
+echo "$folder/${made##*/}"

@@ -27,8 +27,9 @@ built() {
 wheel=$(built || true)
 if [[ -z $wheel || -n $(find "${sources[@]}" -newer "$wheel" ! -name '*.pyc' ! -name __pycache__ -print -quit) ]]; then
     rm -f "$wheels"/icewell-*.whl
-    # In the wheel, as PEP 770 has it.
+    # In the wheel, as PEP 770 has it; the licences as PEP 639 has it, where pyproject.toml can name them.
     "$root/scripts/sbom.py" "$root/target/wheel-parts" icewell-python
+    cp "$root/target/wheel-parts/third-party-licences" "$root/bindings/python/"
     "$maturin/bin/maturin" build --release --quiet --manifest-path "$root/bindings/python/Cargo.toml" --out "$wheels" \
         --sbom-include "$root/target/wheel-parts/icewell-python.cdx.json"
     wheel=$(built)

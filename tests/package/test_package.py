@@ -92,6 +92,18 @@ class WithoutSystemd(unittest.TestCase):
             self.assertEqual(left, set())
             self.assertIn("icewell", machine.run("getent", "passwd", "icewell"), "its number must not become somebody else's")
 
+    def test_the_package_has_the_sums_of_its_files_and_a_file_that_has_changed_since_is_known(self):
+        with Machine() as machine:
+            install(machine, OLD)
+            sums = machine.run("dpkg-deb", "--info", "/root/icewell.deb", "md5sums").splitlines()
+            files = [name for name in machine.run("dpkg", "--listfiles", "icewell").splitlines() if name.startswith("/usr/")]
+            files = [name for name in files if machine.path(name).is_file() and not machine.path(name).is_symlink()]
+            self.assertEqual(sorted("/" + line.split(maxsplit=1)[1] for line in sums), sorted(files))
+            self.assertEqual(machine.run("dpkg", "--verify", "icewell"), "")
+            changed = "/usr/share/bash-completion/completions/icewell"
+            machine.path(changed).write_text("something else\n")
+            self.assertEqual(machine.tried("dpkg", "--verify", "icewell")[0].split(), ["??5??????", changed])
+
     def test_glances_tools_are_beside_it_and_in_nobodys_way(self):
         with Machine() as machine:
             install(machine, OLD)

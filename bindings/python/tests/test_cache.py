@@ -30,6 +30,14 @@ def test_the_package_names_what_it_is_linked_from_and_no_folder_of_who_built_it(
     assert "file:" not in text
 
 
+def test_the_package_has_the_licences_of_the_crates_linked_into_it():
+    files = importlib.metadata.files("icewell")
+    (licences,) = [file.read_text() for file in files if file.match("icewell-*.dist-info/licenses/third-party-licences")]
+    (bill,) = [file.read_text() for file in files if file.parent.name == "sboms"]
+    others = [part for part in json.loads(bill)["components"] if part["name"] != "icewell"]
+    assert [part for part in others if f"{part['name']} {part['version']} (" not in licences] == []
+
+
 def test_the_types_tell_the_same_as_the_module():
     folder = Path(icewell.__file__).parent
     assert (folder / "py.typed").exists()
