@@ -137,6 +137,8 @@ pub(crate) enum Wanted {
 pub(crate) enum Good {
     /// It was stored, here or elsewhere, just now.
     Stored,
+    /// It was stored just now by somebody who does not speak for the origin: it is looked at like any other.
+    ByHand,
     /// The origin said that it has not changed.
     Validated,
     /// The origin could not be asked, and stale images may be sent.

@@ -8,10 +8,11 @@
 //! 6. Verified, the last bytes are let go; then the image is committed.
 //!
 //! The fill goes on whoever listens. A break of the origin in the middle is healed by asking for the rest.
-//! In whose name the origin is asked, [`asking`] says; the last two steps are [`transfer`]'s, breaks on the way
+//! In whose name the origin is asked, [`asking`] says; who else fills it, [`elsewhere`]; the last two steps are [`transfer`]'s, breaks on the way
 //! [`healing`]'s; how a fill ends without an image is worded in [`ending`].
 
 mod asking;
+mod elsewhere;
 mod ending;
 mod healing;
 mod pieces;
@@ -23,15 +24,15 @@ use std::time::{Duration, SystemTime};
 
 use http::header::{HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::{Method, StatusCode};
-use icewell::{Announced, ErrorKind, Observed, Observer, Writer};
+use icewell::{Announced, ErrorKind, Writer};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 pub(crate) use self::asking::Asker;
+use self::elsewhere::{Claim, good};
 use self::ending::{refused, unanswered, uncached};
 use crate::daemon::{Daemon, blocking};
 use crate::digest_fields::vouched_digests;
-use crate::error::chain;
 use crate::failures;
 use crate::fill::{Break, End, Fill, Good, Growing, Progress};
 use crate::freshness::storable;
@@ -46,8 +47,6 @@ use crate::traces;
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
 /// An image of so many bytes leaves memory behind that is worth giving back.
 const LARGE: u64 = 32 << 20;
-/// How often a fill of another process is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Runs a fill to its end, in the background and in the name of `asker`.
 pub(crate) fn start(daemon: &Arc<Daemon>, fill: &Arc<Fill>, asker: Asker, found: Found, stop: &watch::Receiver<bool>) {
@@ -176,7 +175,7 @@ impl Filler {
         };
         if self.found == Found::Missing {
             // Somebody else was quicker, by a moment.
-            return Cached::End(End::Cached(Good::Stored));
+            return Cached::End(End::Cached(good(&image)));
         }
         let head = ImageHead::of_image(&image);
         let mut headers = HeaderMap::new();
@@ -224,59 +223,6 @@ impl Filler {
         if let Err(error) = blocking(move || cache.set_metadata(&id, &metadata)).await {
             warn!(image_id = %self.fill.key.id, %error, "the new freshness cannot be kept; the origin is asked again");
         }
-    }
-
-    // 2.
-
-    /// Claims the image. Another process that fills it is watched; who fills it without Icewell's mark, a Glance, is
-    /// waited for.
-    async fn claim(&self) -> Result<Claim, End> {
-        loop {
-            let (cache, id) = (self.daemon.cache.clone(), self.fill.key.id.clone());
-            let claimed = blocking(move || match cache.write(&id) {
-                Ok(writer) => Ok(Some(Claim::Ours(Box::new(writer)))),
-                Err(error) if error.kind() == ErrorKind::InProgress => Ok(cache.observe(&id)?.map(Claim::Theirs)),
-                Err(error) => Err(error),
-            });
-            match claimed.await {
-                Ok(Some(claim)) => return Ok(claim),
-                Ok(None) if !*self.stop.borrow() => tokio::time::sleep(LOOK_EVERY).await,
-                Ok(None) => return Err(uncached("stopping", None, None)),
-                Err(error) if error.kind() == ErrorKind::AlreadyCached => return Err(End::Cached(Good::Stored)),
-                Err(error) => return Err(uncached("cannot-claim", None, Some(&error))),
-            }
-        }
-    }
-
-    /// Follows the fill of another process, so that its clients and ours share one download. Where it fails, followers
-    /// go on with the origin, and the next request begins a fill of our own.
-    async fn watch(&self, observer: Observer) -> Option<End> {
-        let head = ImageHead::of_metadata(observer.size(), observer.metadata().clone());
-        let image = Arc::new(Growing { theirs: true, ..Growing::new(head, observer.file().clone()) });
-        info!(image_id = %self.fill.key.id, "another process fills the image; following it");
-        self.daemon.open_images.watch(&image);
-        self.fill.set(Progress::Filling { image: image.clone(), written: 0 });
-        let observer = Arc::new(observer);
-        loop {
-            let looking = observer.clone();
-            match blocking(move || looking.look()).await {
-                Ok(Observed::Filling { .. }) if *self.stop.borrow() => return Some(End::NotKept(None)),
-                Ok(Observed::Filling { written }) => self.fill.advance(written),
-                Ok(Observed::Committed) => break,
-                Ok(Observed::Ended) => return Some(End::NotKept(None)),
-                Err(error) => {
-                    warn!(image_id = %self.fill.key.id, error = chain(&error), "the other fill cannot be followed");
-                    return Some(End::NotKept(None));
-                }
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        let (cache, fill) = (self.daemon.cache.clone(), self.fill.clone());
-        let reader = blocking(move || cache.read(&fill.key.id)).await.ok()?;
-        self.fill.set(Progress::Whole { image, size: reader.image().size });
-        let fill = self.fill.clone();
-        blocking(move || fill.committed(reader)).await;
-        None
     }
 
     // 3.
@@ -411,12 +357,6 @@ impl Filler {
             }
         }
     }
-}
-
-/// Who fills an image.
-enum Claim {
-    Ours(Box<Writer>),
-    Theirs(Observer),
 }
 
 /// What becomes of a cached copy.

@@ -276,6 +276,7 @@ impl Asked<'_> {
                 let status = if began { miss(image) } else { CacheStatus::hit() };
                 self.send_growing(fill, progress, &now, image, &status, began)
             }
+            Progress::Ended(End::Cached(Good::ByHand)) => return Followed::LookAgain(None),
             Progress::Ended(End::Cached(good)) => return Followed::LookAgain(Some(good)),
             Progress::Ended(End::Uncached { why, answer }) => {
                 // A Glance's answer to one caller is not for another.

@@ -1,5 +1,6 @@
 //! Going on where an earlier answer ended: how to ask for the rest of an image, and which answer is one.
 
+use std::ops::Range;
 use std::time::SystemTime;
 
 use http::StatusCode;
@@ -33,13 +34,26 @@ pub(crate) fn resumed_at(answer: &Answer) -> Result<Option<(u64, u64)>, &'static
         return Ok(None);
     }
     let parse = || {
-        let value = answer.headers.get(CONTENT_RANGE)?.to_str().ok()?;
-        let (range, size) = value.strip_prefix("bytes ")?.split_once('/')?;
-        let (start, last) = range.split_once('-')?;
-        let (start, last, size): (u64, u64, u64) = (start.parse().ok()?, last.parse().ok()?, size.parse().ok()?);
-        (start <= last && last.checked_add(1)? == size).then_some((start, size))
+        let (part, size) = content_range(&answer.headers)?;
+        let size: u64 = size.parse().ok()?;
+        (part.end == size).then_some((part.start, size))
     };
     parse().map(Some).ok_or("wrong-range")
+}
+
+/// The bytes of the whole that a 206 of one part says it has; it tells how many come where nothing else does.
+pub(crate) fn part(status: StatusCode, headers: &HeaderMap) -> Option<Range<u64>> {
+    (status == StatusCode::PARTIAL_CONTENT).then(|| content_range(headers)).flatten().map(|(part, _)| part)
+}
+
+/// `bytes START-LAST/WHOLE`: the part, and the whole's size as it stands there.
+fn content_range(headers: &HeaderMap) -> Option<(Range<u64>, &str)> {
+    let value = headers.get(CONTENT_RANGE)?.to_str().ok()?;
+    let (range, size) = value.strip_prefix("bytes ")?.split_once('/')?;
+    let (start, last) = range.split_once('-')?;
+    let (start, last): (u64, u64) = (start.parse().ok()?, last.parse().ok()?);
+    let end = last.checked_add(1)?;
+    (start < end).then_some((start..end, size))
 }
 
 /// Whether a 206 is the rest, from `offset` on, of the image with these validators and, where it is known, of this size.

@@ -85,6 +85,22 @@ impl Observer {
         Ok(if self.is_committed()? { Observed::Committed } else { Observed::Ended })
     }
 
+    /// Why a fill that [`Ended`](Observed::Ended) failed: its bytes were wrong, or whoever brought them rolled it back.
+    /// None where it was broken off, or was given up for want of room.
+    ///
+    /// It is noted on the file that was watched, and stays there when the failed fill is removed meanwhile. Where no reason
+    /// could be noted (see [`Cache::invalid`](crate::Cache::invalid)), that it lies in `invalid/` tells.
+    pub fn failure(&self) -> Option<String> {
+        let noted = Tagged::File(&self.file).text(tag::ERROR);
+        noted.or_else(|| self.is_set_aside().then(|| "the fill failed".to_owned()))
+    }
+
+    /// Whether the file that was watched lies in `invalid/` now.
+    fn is_set_aside(&self) -> bool {
+        let named = sys::stat_named(&self.folders.invalid, self.id.as_str().as_ref(), &self.file);
+        named.is_ok_and(|named| named.is_some())
+    }
+
     /// Whether the file that was watched has the image's name now.
     fn is_committed(&self) -> Result<bool> {
         let path = || self.folders.root.path_of(self.id.as_str());

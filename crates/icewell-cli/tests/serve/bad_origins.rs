@@ -88,6 +88,24 @@ fn field_08_whose_bytes_end_with_the_connection_are_not_believed_to_be_whole() {
 }
 
 #[test]
+fn whose_part_ends_with_the_connection_is_whole_only_if_its_range_says_so() {
+    let image = Image { cache_control: Some("no-store".into()), ..Image::new(13, 100_000) };
+    for (cut, whole) in [(100_000, true), (30_000, false)] {
+        let told = image.clone();
+        let origin = Origin::new(move |request| {
+            let Some((start, end)) = request.range(told.size()) else { return told.whole() };
+            let reply = told.part(start, end);
+            let body = Body { until_close: true, ..reply.body.clone() };
+            reply.with_body(body).cut(cut, Cut::Close)
+        });
+        let daemon = Daemon::of(&origin);
+        let answer = Ask::get("/a").with("Range", "bytes=10000-59999").of(daemon.address);
+        assert_eq!((answer.status, answer.whole), (206, whole), "cut at {cut}");
+        assert!(image.bytes[10_000..60_000].starts_with(&answer.body));
+    }
+}
+
+#[test]
 fn that_break_once_are_asked_for_the_rest() {
     for how in [Cut::Close, Cut::Reset] {
         let image = Image::new(4, 3_000_000);

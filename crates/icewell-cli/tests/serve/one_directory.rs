@@ -1,8 +1,9 @@
 //! Several processes on one directory: one copy from the origin, and each client gets it as it comes.
 
+use std::io::Write;
 use std::process::{Child, Stdio};
 
-use crate::fixture::{Ask, Cut, Daemon, Gate, Image, Origin, Reply, icewell_command, until};
+use crate::fixture::{Ask, Cut, Daemon, Gate, Image, Origin, Reply, base64, digest_of, icewell_command, until};
 
 fn fetch(daemon: &Daemon, id: &str) -> Child {
     let mut command = icewell_command();
@@ -120,4 +121,42 @@ fn what_an_earlier_fill_left_is_not_taken_for_what_the_next_one_writes() {
         false => assert!([&old, &new].iter().any(|image| image.bytes.starts_with(&answer.body)), "a mixture of both"),
     }
     daemon.get("/a").is(&new.bytes);
+}
+
+#[test]
+fn wrong_bytes_that_another_process_fetches_are_whole_for_nobody() {
+    let image = Image::new(6, 3_000_000);
+    let digest = format!("sha-256=:{}:", base64(&digest_of("sha256", b"another image")));
+    let gate = Gate::at(1_000_000);
+    let (told, gated) = (image.clone().with("Repr-Digest", &digest), gate.clone());
+    let origin = Origin::new(move |request| told.answer(request).gated(&gated));
+    let first = Daemon::of(&origin);
+    let second = Daemon::start(&first.dir, &first.origin, &[]);
+    let one = Ask::get("/a").begin(first.address);
+    let other = Ask::get("/a").begin(second.address);
+    assert_eq!(other.response.cache_status(), "icewell; fwd=uri-miss; collapsed");
+    gate.open();
+    one.finish().is_broken_off(&image.bytes);
+    other.finish().is_broken_off(&image.bytes);
+}
+
+#[test]
+fn what_somebody_adds_meanwhile_is_not_sent_for_the_origins() {
+    let image = Image::new(7, 100_000);
+    let told = image.clone();
+    let origin = Origin::new(move |request| told.answer(request));
+    let daemon = Daemon::of(&origin);
+    let mut command = icewell_command();
+    command.args(["add", "a", "-", "--dir"]).arg(&daemon.dir).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut adding = command.spawn().unwrap();
+    let mut by_hand = adding.stdin.take().unwrap();
+    by_hand.write_all(&[b'x'; 3_000_000]).unwrap();
+    until("it is being added", || daemon.ls("--incomplete").first().is_some_and(|row| row["active"] == true));
+    let asked = Ask::get("/a").sent(daemon.address);
+    until("the daemon has seen the request", || daemon.metric("icewell_fills") == 1);
+    drop(by_hand);
+    assert!(adding.wait().unwrap().success());
+    asked.head().finish().is(&image.bytes);
+    daemon.idle();
+    daemon.get("/a").is(&image.bytes);
 }

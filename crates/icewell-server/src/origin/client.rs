@@ -19,6 +19,7 @@ use super::upload::{Given, Giving};
 use super::{Answer, NoAnswer, Reach};
 use crate::body::Body;
 use crate::error::{Error, chain};
+use crate::rest::part;
 use crate::tls::{certificates, provider};
 use crate::traces;
 
@@ -169,8 +170,13 @@ impl Client {
             head.headers.remove(CONTENT_LENGTH);
         }
         let framed = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| head.headers.contains_key(name));
+        // A part whose end is that of the connection: its range tells how many bytes it has, and so whether it broke off.
+        let left = part(head.status, &head.headers).filter(|_| !framed).map(|part| part.end - part.start);
+        if let Some(length) = left {
+            head.headers.insert(CONTENT_LENGTH, length.into());
+        }
         let pace = Pace::new(self.min_rate, self.timeout);
-        let reading = Reading { body, _upload: upload, timeout: self.timeout, pace };
+        let reading = Reading { body, left, _upload: upload, timeout: self.timeout, pace };
         let body = stream::try_unfold(reading, |mut reading| async {
             Ok(reading.next().await?.map(|piece| (piece, reading)))
         });
@@ -185,6 +191,8 @@ impl Client {
 /// The body of an answer.
 struct Reading {
     body: Incoming,
+    /// How many bytes have to come yet, where HTTP does not see to it.
+    left: Option<u64>,
     _upload: Option<Giving>,
     timeout: Duration,
     pace: Pace,
@@ -195,12 +203,19 @@ impl Reading {
         loop {
             let began = Instant::now();
             let frame = match tokio::time::timeout(self.timeout, self.body.frame()).await {
+                Ok(None) if self.left.is_some_and(|left| left > 0) => {
+                    return Err(std::io::Error::other("the part ended early"));
+                }
                 Ok(None) => return Ok(None),
                 Ok(Some(frame)) => frame.map_err(|error| std::io::Error::other(chain(&error)))?,
                 Err(_) => return Err(std::io::Error::other(format!("nothing came for {:?}", self.timeout))),
             };
             // Trailers are not passed on.
             if let Ok(data) = frame.into_data() {
+                if let Some(left) = &mut self.left {
+                    let over = || std::io::Error::other("more came than the part has");
+                    *left = left.checked_sub(data.len() as u64).ok_or_else(over)?;
+                }
                 let paced = self.pace.came(data.len(), began.elapsed());
                 paced.map_err(|too_slow| std::io::Error::other(too_slow.to_string()))?;
                 return Ok(Some(data));

@@ -1,6 +1,7 @@
 //! A fill can be watched by others as it grows, and what they read is never written over.
 
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use icewell::{Announced, Cache, Metadata, Observed, Validators};
 
@@ -42,10 +43,14 @@ fn a_fill_that_fails_or_stops_ends() {
     let observer = own.observe(&id("x")).unwrap().unwrap();
     writer.roll_back("no");
     assert_eq!(observer.look().unwrap(), Observed::Ended);
+    assert_eq!(observer.failure().as_deref(), Some("no"));
+    own.reap_invalid(Duration::ZERO).unwrap();
+    assert_eq!(observer.failure().as_deref(), Some("no"), "nor does it matter what becomes of the failed fill");
     let writer = begin(&own, "x", b"abc", 6);
     let observer = own.observe(&id("x")).unwrap().unwrap();
     writer.suspend().unwrap();
     assert_eq!(observer.look().unwrap(), Observed::Ended);
+    assert_eq!(observer.failure(), None);
     assert!(own.observe(&id("x")).unwrap().is_none());
 }
 
