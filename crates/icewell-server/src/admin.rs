@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::warn;
 
 use crate::body::{Body, HttpBody};
+use crate::closing::until_drained;
 use crate::daemon::{Daemon, blocking};
 use crate::error::{Error, chain};
 use crate::pass::{failure, method_not_allowed, without_body};
@@ -31,21 +33,47 @@ const MAX_CONNECTIONS: usize = 256;
 /// How long a connection may stay without a request, and a request's head may take.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Serves the admin listener in the background; its address.
+/// The connections of one admin listener.
+pub(crate) struct Admins {
+    pub(crate) address: SocketAddr,
+    /// One permit for each connection.
+    room: Arc<Semaphore>,
+    closing: watch::Sender<bool>,
+}
+
+impl Admins {
+    /// Waits until the requests under way are answered, up to `timeout`. Connections that rest are closed, and nobody new is
+    /// served.
+    pub(crate) async fn close(self, timeout: Duration) {
+        self.closing.send_replace(true);
+        if tokio::time::timeout(timeout, self.room.acquire_many(MAX_CONNECTIONS as u32)).await.is_err() {
+            warn!(?timeout, "some requests of admins are still running and are cut off");
+        }
+    }
+}
+
+/// Serves the admin listener in the background.
 pub(crate) fn start(
     listener: TcpListener,
     daemon: &Arc<Daemon>,
     send_timeout: Duration,
     draining: &watch::Receiver<bool>,
     fills_stop: &watch::Receiver<bool>,
-) -> Result<SocketAddr, Error> {
+) -> Result<Admins, Error> {
     let address = listener.local_addr().map_err(|error| Error::new("cannot listen").with_source(error))?;
     let (daemon, draining, fills_stop) = (daemon.clone(), draining.clone(), fills_stop.clone());
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let (closing, mut closed) = watch::channel(false);
+    let admins = Admins { address, room: Arc::new(Semaphore::new(MAX_CONNECTIONS)), closing };
+    let room = admins.room.clone();
     tokio::spawn(async move {
         loop {
-            let Ok(place) = room.clone().acquire_owned().await else { return };
-            let (stream, client) = match listener.accept().await {
+            let next = async { (room.clone().acquire_owned().await, listener.accept().await) };
+            let (place, accepted) = tokio::select! {
+                next = next => next,
+                _ = closed.wait_for(|closed| *closed) => return,
+            };
+            let Ok(place) = place else { return };
+            let (stream, client) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     warn!(%error, "cannot accept a connection of an admin");
@@ -78,13 +106,15 @@ pub(crate) fn start(
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT).max_buf_size(MAX_HEAD);
             let connection = http.serve_connection(TokioIo::new(stream), service);
+            let mut closed = closed.clone();
             tokio::spawn(async move {
-                connection.await.ok();
+                let closed = async { drop(closed.wait_for(|closed| *closed).await) };
+                until_drained(pin!(connection), closed).await.ok();
                 drop(place);
             });
         }
     });
-    Ok(address)
+    Ok(admins)
 }
 
 async fn answer(daemon: &Arc<Daemon>, address: SocketAddr, draining: bool, request: &mut Parts) -> Response<Body> {

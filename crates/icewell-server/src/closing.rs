@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -45,6 +46,19 @@ impl Ending {
             self.0.fetch_or(UNREAD, Ordering::Relaxed);
         }
     }
+}
+
+/// Serves a connection to its end. From when `drained` comes, what is under way is finished, and nothing else is begun.
+pub(crate) async fn until_drained<C: GracefulConnection>(
+    mut connection: Pin<&mut C>,
+    drained: impl Future<Output = ()>,
+) -> Result<(), C::Error> {
+    tokio::select! {
+        end = connection.as_mut() => return end,
+        () = drained => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    connection.await
 }
 
 /// A connection for hyper.

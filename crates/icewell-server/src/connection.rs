@@ -43,7 +43,7 @@ const MAX_HEAD: usize = 64 << 10;
 const TURN: usize = 1 << 20;
 /// How long a client that has asked for nothing yet, or has its last answer, may still ask when the daemon is about to stop: its
 /// request may be on its way. Whoever asks in that time is answered, and told that the connection ends.
-pub(crate) const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(1);
 /// How long, and how many bytes, what a client still sends is taken from it and thrown away, so that it gets to see the
 /// answer: closing on unread bytes would reset the connection and take the answer back (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(1);
@@ -62,15 +62,27 @@ pub(crate) struct Serving {
     pub(crate) senders: Arc<Senders>,
 }
 
+impl Serving {
+    /// Comes when the daemon is about to stop and nobody is waited for any longer who has asked for nothing: the grace is over,
+    /// which begins now for who comes after that.
+    pub(crate) fn drained(&self) -> impl Future<Output = ()> + use<> {
+        let mut draining = self.draining.clone();
+        async move {
+            draining.wait_for(|draining| *draining).await.ok();
+            tokio::time::sleep(GRACE).await;
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+}
+
 /// Serves a connection until it ends, or until hyper has to go on with it.
 pub(crate) async fn serve(wire: Wire, client: Client, serving: &Serving) -> Option<Rewound> {
     let deadline = Box::pin(tokio::time::sleep(serving.idle_timeout));
     let mut connection = Connection { wire, buffer: BytesMut::new(), deadline, idle_timeout: serving.idle_timeout };
-    let mut draining = serving.draining.clone();
-    let mut drained = std::pin::pin!(async move {
-        draining.wait_for(|draining| *draining).await.ok();
-        tokio::time::sleep(GRACE).await;
-    });
+    let mut drained = std::pin::pin!(serving.drained());
     let mut out = BytesMut::new();
     loop {
         // 1., 2.
@@ -89,7 +101,7 @@ pub(crate) async fn serve(wire: Wire, client: Client, serving: &Serving) -> Opti
         // 4.
         // The only option of a connection that an answer may come with is `close`.
         let closes = response.headers().contains_key(CONNECTION);
-        let keep = head.keep && !closes && !*serving.draining.borrow();
+        let keep = head.keep && !closes && !serving.is_draining();
         let bodiless = parts.method == Method::HEAD;
         let how = Sent { old: head.old, keep, bodiless };
         match connection.send(&mut out, response, how, &serving.senders, &mut ending).await {

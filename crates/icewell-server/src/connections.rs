@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper_util::server::graceful::GracefulShutdown;
 use rustix::net::{SocketFlags, accept_with};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
@@ -13,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
-use crate::connection::{self, GRACE, Serving, Wire};
+use crate::connection::{self, Serving, Wire};
 use crate::daemon::Daemon;
 use crate::error::Error;
 use crate::libraries::Libraries;
@@ -35,7 +34,6 @@ pub(crate) struct Connections {
     /// How many there are, given or not; fewer once those that are too many have come back.
     permits: usize,
     threads: Threads,
-    graceful: GracefulShutdown,
     libraries: Libraries,
 }
 
@@ -62,7 +60,6 @@ impl Connections {
             room: Arc::new(Semaphore::new(permits)),
             permits,
             threads: Threads::start()?,
-            graceful: GracefulShutdown::new(),
             libraries: Libraries::new(now.idle_timeout, now.send_timeout),
         })
     }
@@ -124,8 +121,7 @@ impl Connections {
 
     fn serve(&self, stream: TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit) {
         socket::set_up(&stream, address, self.send_timeout);
-        let (serving, libraries, watcher) = (self.serving.clone(), self.libraries.clone(), self.graceful.watcher());
-        let tls = self.tls.clone();
+        let (serving, libraries, tls) = (self.serving.clone(), self.libraries.clone(), self.tls.clone());
         self.threads.spawn(stream, move |stream| async move {
             let _permit = permit;
             let (wire, client) = match tls {
@@ -134,25 +130,21 @@ impl Connections {
                     let Some(stream) = shaken(tls, stream, address, &serving).await else { return };
                     let client = Client { address, scheme: "https" };
                     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                        return libraries.http2(Wire::Tls(Box::new(stream)), client, serving, watcher).await;
+                        return libraries.http2(Wire::Tls(Box::new(stream)), client, serving).await;
                     }
                     (Wire::Tls(Box::new(stream)), client)
                 }
             };
             if let Some(rest) = connection::serve(wire, client, &serving).await {
-                libraries.http1(rest, client, serving, watcher).await;
+                libraries.http1(rest, client, serving).await;
             }
         });
     }
 
     /// Waits for running responses to end.
     pub(crate) async fn drain(self, timeout: Duration) {
-        let Connections { graceful, threads: _threads, room, permits, .. } = self;
-        let all = async {
-            graceful.shutdown().await;
-            room.acquire_many(permits as u32).await.ok();
-        };
-        if tokio::time::timeout(timeout, all).await.is_err() {
+        let Connections { threads: _threads, room, permits, .. } = self;
+        if tokio::time::timeout(timeout, room.acquire_many(permits as u32)).await.is_err() {
             warn!(?timeout, "some responses are still running and are cut off");
         }
     }
@@ -183,11 +175,6 @@ async fn shaken(
     client: SocketAddr,
     serving: &Serving,
 ) -> Option<TlsStream<TcpStream>> {
-    let mut draining = serving.draining.clone();
-    let drained = async {
-        draining.wait_for(|draining| *draining).await.ok();
-        tokio::time::sleep(GRACE).await;
-    };
     tokio::select! {
         shaken = tokio::time::timeout(serving.idle_timeout, tls.accept(stream)) => match shaken {
             Ok(Ok(stream)) => return Some(stream),
@@ -195,7 +182,7 @@ async fn shaken(
             Err(_) => debug!(%client, "the TLS handshake takes too long"),
         },
         // Who has asked for nothing yet is not waited for any longer.
-        () = drained => {}
+        () = serving.drained() => {}
     }
     None
 }

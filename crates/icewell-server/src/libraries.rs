@@ -5,16 +5,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{HOST, HeaderValue};
+use http::header::{CONNECTION, HOST, HeaderValue};
 use http::{Request, Uri};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::Watcher;
 use tracing::debug;
 
-use crate::closing::{Closing, Ending};
+use crate::closing::{self, Closing, Ending};
 use crate::connection::{Rewound, Serving, Wire};
 use crate::request_log;
 use crate::route::{self, Client};
@@ -53,22 +52,31 @@ impl Libraries {
     }
 
     /// Goes on with a connection of HTTP/1, to its end.
-    pub(crate) async fn http1(&self, rest: Rewound, client: Client, serving: Serving, watcher: Watcher) {
-        let ending = Ending::default();
+    pub(crate) async fn http1(&self, rest: Rewound, client: Client, serving: Serving) {
+        let (ending, drained) = (Ending::default(), serving.drained());
         let (closing, told) = (Closing::new(rest, ending.clone()), ending.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             told.request(!request.body().is_end_stream());
-            answer(serving.clone(), client, request)
+            let serving = serving.clone();
+            async move {
+                let mut response = answer(serving.clone(), client, request).await?;
+                // Who asks in the grace is told that it was the last time.
+                if serving.is_draining() {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
+            }
         });
         // It is dropped only after it is told how to end.
-        let mut connection = pin!(watcher.watch(self.http1.serve_connection(TokioIo::new(closing), service)));
-        let end = connection.as_mut().await;
+        let mut connection = pin!(self.http1.serve_connection(TokioIo::new(closing), service));
+        let end = closing::until_drained(connection.as_mut(), drained).await;
         end.as_ref().err().into_iter().for_each(|error| ending.failed(error));
         ended(end, client);
     }
 
     /// Serves a connection of HTTP/2, to its end.
-    pub(crate) async fn http2(&self, wire: Wire, client: Client, serving: Serving, watcher: Watcher) {
+    pub(crate) async fn http2(&self, wire: Wire, client: Client, serving: Serving) {
+        let drained = serving.drained();
         let taking = Arc::new(Taking::default());
         let wire = Counted::new(wire, taking.clone());
         let told = taking.clone();
@@ -76,9 +84,9 @@ impl Libraries {
             let (answer, taking) = (answer(serving.clone(), client, as_http1(request)), told.clone());
             async move { answer.await.map(|response| response.map(|body| Taken::new(body, taking))) }
         });
-        let connection = watcher.watch(self.http2.serve_connection(TokioIo::new(wire), service));
+        let connection = pin!(self.http2.serve_connection(TokioIo::new(wire), service));
         tokio::select! {
-            end = connection => ended(end, client),
+            end = closing::until_drained(connection, drained) => ended(end, client),
             () = taking.ends(self.send_timeout) => debug!(client = %client.address, "the client takes nothing"),
         }
     }

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::config::{Config, Ready};
@@ -29,6 +30,8 @@ use crate::{admin, history, janitor, memory, open_images, prefetch, scrub, watch
 const SUSPEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the last traces are waited for at the end.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long requests of admins that run are waited for at the end, meanwhile.
+const ADMINS_TIMEOUT: Duration = FLUSH_TIMEOUT;
 /// What an end may take besides fills, the last traces too.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -97,11 +100,11 @@ async fn run(
     let mut signals = Signals::wait_for()?;
     let (stop_fills, fills_stop) = watch::channel(false);
     let (draining, drain) = watch::channel(false);
-    let mut admin = None;
+    let mut admins = Vec::new();
     for listener in handed_over.admin(config.admin).await? {
-        let address = admin::start(listener, &daemon, config.send_timeout, &drain, &fills_stop)?;
-        admin.get_or_insert(address);
+        admins.push(admin::start(listener, &daemon, config.send_timeout, &drain, &fills_stop)?);
     }
+    let admin = admins.first().map(|admins| admins.address);
     janitor::start(&daemon, &fills_stop);
     prefetch::start(&daemon, &fills_stop);
     scrub::start(&daemon, &fills_stop);
@@ -140,9 +143,15 @@ async fn run(
     }
     stop_fills.send_replace(true);
     end_of_fills(&daemon).await;
-    if let Some(tracer) = &daemon.tracer {
-        tracer.flush(FLUSH_TIMEOUT).await;
-    }
+    let flushed = async {
+        if let Some(tracer) = &daemon.tracer {
+            tracer.flush(FLUSH_TIMEOUT).await;
+        }
+    };
+    // Admins see all of the end but this.
+    let mut closed = JoinSet::new();
+    admins.into_iter().for_each(|admins| drop(closed.spawn(admins.close(ADMINS_TIMEOUT))));
+    tokio::join!(flushed, closed.join_all());
     info!("stopped");
     Ok(())
 }

@@ -32,6 +32,7 @@ mod healing;
 mod intruders;
 #[cfg(debug_assertions)]
 mod killed;
+mod last_moment;
 mod lifecycle;
 mod limit;
 mod lost_disk;
