@@ -67,9 +67,10 @@ impl Failure {
 pub(crate) fn failure(end: &End) -> Option<(&'static str, Option<StatusCode>, String)> {
     match end {
         End::Cached(_) => None,
-        End::Uncached { why: why @ ("no-room" | "storage-full" | "cannot-store" | "cannot-claim"), .. } => {
-            Some((NOT_KEPT, None, format!("passed through uncached: {why}")))
-        }
+        End::Uncached {
+            why: why @ ("no-room" | "storage-full" | "cannot-store" | "cannot-claim" | "stalled-elsewhere"),
+            ..
+        } => Some((NOT_KEPT, None, format!("passed through uncached: {why}"))),
         End::Uncached { .. } => None,
         End::Refused(refusal) if is_for_now(refusal.status) => {
             Some(("origin_error", Some(refusal.status), format!("the origin answers {}", refusal.status)))

@@ -1,7 +1,9 @@
 //! Several processes on one directory: one copy from the origin, and each client gets it as it comes.
 
+use std::fs;
 use std::io::Write;
 use std::process::{Child, Stdio};
+use std::time::{Duration, SystemTime};
 
 use crate::fixture::{Ask, Cut, Daemon, Gate, Image, Origin, Reply, base64, digest_of, icewell_command, until};
 
@@ -159,4 +161,26 @@ fn what_somebody_adds_meanwhile_is_not_sent_for_the_origins() {
     asked.head().finish().is(&image.bytes);
     daemon.idle();
     daemon.get("/a").is(&image.bytes);
+}
+
+#[test]
+fn who_stands_still_in_the_middle_of_an_image_is_not_waited_for() {
+    let image = Image::new(8, 100_000);
+    let told = image.clone();
+    let origin = Origin::new(move |request| told.answer(request));
+    let daemon = Daemon::of(&origin);
+    // As a Glance does: a file without a mark, open for writing.
+    let mut theirs = fs::File::create(daemon.dir.join("incomplete/a")).unwrap();
+    theirs.write_all(&image.bytes[..1000]).unwrap();
+    let asked = Ask::get("/a").sent(daemon.address);
+    until("the daemon has seen the request", || daemon.metric("icewell_fills") == 1);
+    theirs.write_all(&image.bytes[1000..2000]).unwrap();
+    assert_eq!(origin.requests(), 0, "it gets on");
+    theirs.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    let other = Daemon::start(&daemon.dir, &daemon.origin, &[]);
+    let answer = other.get("/a");
+    assert_eq!(answer.cache_status(), "icewell; fwd=uri-miss; fwd-status=200; detail=stalled-elsewhere");
+    answer.is(&image.bytes);
+    fs::rename(daemon.dir.join("incomplete/a"), daemon.dir.join("incomplete/b")).unwrap();
+    asked.head().finish().is(&image.bytes);
 }

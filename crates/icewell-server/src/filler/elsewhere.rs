@@ -4,7 +4,7 @@
 //! before they have been compared with what the origin has. It is told by its having no record of freshness.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use icewell::{ErrorKind, Image, Observed, Observer, Writer};
@@ -19,6 +19,8 @@ use crate::image_head::ImageHead;
 
 /// How often a fill of another process is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Who has written nothing for so long is waited for no more: as long as an origin is by default.
+const STALLED: Duration = Duration::from_secs(30);
 
 /// Who fills an image.
 pub(super) enum Claim {
@@ -33,8 +35,9 @@ pub(super) fn good(image: &Image) -> Good {
 
 impl Filler {
     /// Claims the image. Another process that fills it from the origin is watched; who fills it from elsewhere, or without
-    /// Icewell's mark, as a Glance does, is waited for.
+    /// Icewell's mark, as a Glance does, is waited for while it gets on.
     pub(super) async fn claim(&self) -> Result<Claim, End> {
+        let mut patience = Instant::now();
         loop {
             let (cache, id) = (self.daemon.cache.clone(), self.fill.key.id.clone());
             let claimed = blocking(move || match cache.write(&id) {
@@ -47,12 +50,30 @@ impl Filler {
             });
             match claimed.await {
                 Ok(Some(claim)) => return Ok(claim),
-                Ok(None) if !*self.stop.borrow() => tokio::time::sleep(LOOK_EVERY).await,
-                Ok(None) => return Err(uncached("stopping", None, None)),
+                Ok(None) if *self.stop.borrow() => return Err(uncached("stopping", None, None)),
+                Ok(None) => {
+                    if Instant::now() >= patience {
+                        let still = STALLED.saturating_sub(self.standing_still().await);
+                        if still.is_zero() {
+                            return Err(uncached("stalled-elsewhere", None, None));
+                        }
+                        patience = Instant::now() + still;
+                    }
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
                 Err(error) if error.kind() == ErrorKind::AlreadyCached => return Err(self.found_cached().await),
                 Err(error) => return Err(uncached("cannot-claim", None, Some(&error))),
             }
         }
+    }
+
+    /// For how long nothing was written of the image that somebody else brings in.
+    async fn standing_still(&self) -> Duration {
+        let (cache, id) = (self.daemon.cache.clone(), self.fill.key.id.clone());
+        let incomplete = blocking(move || cache.incomplete()).await.unwrap_or_default();
+        let theirs = incomplete.iter().find(|fill| fill.id == id);
+        // One that is gone by now has not stood still; and a clock that was set back tells nothing.
+        theirs.and_then(|fill| fill.last_modified.elapsed().ok()).unwrap_or_default()
     }
 
     /// Somebody cached it since it was looked for.
