@@ -17,6 +17,7 @@ use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::documents;
 use crate::steps::Step;
@@ -95,7 +96,9 @@ impl<'a> Places<'a> {
         if let Some(known) = self.addresses.get(address) {
             return known.clone();
         }
-        let listener = TcpListener::bind((loopback(host).as_str(), 0)).unwrap();
+        let host = loopback(host);
+        let listener =
+            std::iter::repeat_with(port).find_map(|port| TcpListener::bind((host.as_str(), port)).ok()).unwrap();
         let found = listener.local_addr().unwrap().to_string();
         self.taken.push(listener);
         self.addresses.insert(address.into(), found.clone());
@@ -108,6 +111,14 @@ impl<'a> Places<'a> {
         let text = text.replace(self.folder.to_str().unwrap(), "");
         self.addresses.iter().fold(text, |text, (address, found)| text.replace(found, address))
     }
+}
+
+/// A port that was not given out here yet. It lies below those that the kernel gives to who asks for any: another program
+/// could be given one of those before the example comes to use it.
+fn port() -> u16 {
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let number = std::process::id().wrapping_mul(101) + GIVEN.fetch_add(1, Ordering::Relaxed);
+    u16::try_from(10_000 + number % 20_000).unwrap()
 }
 
 /// 192.0.2.7 is 127.0.0.7 here.
