@@ -45,7 +45,7 @@ pub(crate) async fn answer(
 ) -> Answered {
     let (ambiguous, chunked) = (has_no_one_host(parts), parts.headers.contains_key(TRANSFER_ENCODING));
     let mut answered = if ambiguous {
-        failure(StatusCode::BAD_REQUEST, "a request has one Host").into()
+        failure(StatusCode::BAD_REQUEST, "a request has one Host, and that is a host").into()
     } else {
         route(daemon, client, parts, body, stop).await
     };
@@ -59,10 +59,17 @@ pub(crate) async fn answer(
 
 /// Whether nobody can tell whom a request of HTTP/1 is for (RFC 9112 §3.2).
 fn has_no_one_host(parts: &Parts) -> bool {
-    match parts.headers.get_all(HOST).iter().count() {
-        0 => parts.version == Version::HTTP_11,
-        hosts => hosts > 1,
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => parts.version == Version::HTTP_11,
+        (Some(host), None) => !may_be_a_host(host.as_bytes()),
+        (Some(_), Some(_)) => true,
     }
+}
+
+/// Whether these are bytes of a `HOST[:PORT]` (RFC 3986 §3.2), or none, as where a target has none (RFC 9110 §7.2).
+fn may_be_a_host(value: &[u8]) -> bool {
+    value.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte))
 }
 
 async fn route(

@@ -247,7 +247,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotCached`]; half a copy may be left where writing fails.
+    /// [`ErrorKind::NotCached`]; half a copy, shorter than the image, may be left where writing fails or the process is killed.
     pub fn copy_out(&self, id: &ImageId, to: &Path, progress: &mut dyn FnMut(u64)) -> Result<Copied> {
         let reader = self.read(id)?;
         let copied = copy::copy_out(&reader, to, progress)?;

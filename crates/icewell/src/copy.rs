@@ -24,7 +24,7 @@ const STEP: usize = 8 << 20;
 
 /// Copies the image to the file `to`, over what it holds; makes it if it is missing.
 ///
-/// If it fails half-way, half a copy is left, as `cp` does.
+/// If it fails half-way, or the process is killed, half a copy is left, as `cp` does: one that is shorter than the image.
 pub(crate) fn copy_out(reader: &Reader, to: &Path, progress: &mut dyn FnMut(u64)) -> Result<Copied> {
     let path = || to.to_owned();
     let target = sys::open_outside(to, Access::Write).context("open", path)?;
@@ -41,8 +41,9 @@ pub(crate) fn copy_out(reader: &Reader, to: &Path, progress: &mut dyn FnMut(u64)
         progress(size);
         return Ok(Copied::Reflink);
     }
-    sys::truncate(&target, size).context("write", path)?;
     copy_sparse(reader, &target, size, progress).context("write", path)?;
+    // Last: a copy that is broken off before is shorter than the image, and so looks like none.
+    sys::truncate(&target, size).context("write", path)?;
     Ok(Copied::Sparse)
 }
 

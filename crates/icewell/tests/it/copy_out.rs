@@ -64,6 +64,25 @@ fn over_what_was_there() {
 }
 
 #[test]
+fn a_copy_that_is_not_whole_is_shorter_than_the_image() {
+    let own = own();
+    let mut image = noise(4, 20 << 20);
+    image.resize(30 << 20, 0);
+    put(&own, "x", &image);
+    let to = own.dir.parent().unwrap().join("copy");
+    fs::write(&to, noise(8, 40 << 20)).unwrap();
+    let mut told = 0;
+    let mut seen = |bytes| {
+        told += bytes;
+        if told < image.len() as u64 {
+            assert!(fs::metadata(&to).unwrap().len() < image.len() as u64, "after {told} bytes it looks whole");
+        }
+    };
+    own.copy_out(&id("x"), &to, &mut seen).unwrap();
+    assert!(fs::read(&to).unwrap() == image);
+}
+
+#[test]
 fn plain_into_a_pipe_and_a_device() {
     let own = own();
     put(&own, "x", &sparse());
