@@ -15,7 +15,7 @@ ICEWELL = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "d
 
 
 class Origin(http.server.ThreadingHTTPServer):
-    """Images by name; `slow-…` stops in the middle until `go_on` is set, `broken-…` breaks off there."""
+    """Images by name; `slow-…` stops in the middle until `go_on` is set, `broken-…` breaks off there; `down-…` is a 503."""
 
     daemon_threads = True
 
@@ -35,7 +35,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         name = self.path.lstrip("/")
         image = self.server.images.get(name)
         if image is None:
-            self.send_error(404)
+            self.send_error(503 if name.startswith("down-") else 404)
             return
         self.send_response(200)
         self.send_header("Content-Length", str(len(image)))
@@ -59,12 +59,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Daemon:
     """`icewell serve`, with a directory of its own; `with Daemon(origin) as daemon: …` ends it."""
 
-    def __init__(self, origin, *options, environment=None):
-        self.origin, self.options = origin, options
+    def __init__(self, origin, *options, furnish=None):
+        self.origin, self.options, self.furnish = origin, options, furnish
 
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="icewell-page-")
         self.dir = pathlib.Path(self.folder.name) / "cache"
+        if self.furnish:
+            self.furnish(self.dir)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ICEWELL_")}
         command = [ICEWELL, "serve", "--dir", self.dir, "--origin", self.origin.url, "--listen", "127.0.0.1:0",
                    "--admin", "127.0.0.1:0", *self.options]

@@ -21,17 +21,20 @@ opensuse-leap-16.0-cloud.qcow2 freebsd-15.0-release-amd64.qcow2 flatcar-4459.2.0
 windows-server-2025-eval.qcow2 octavia-amphora-2026.1.qcow2 kubernetes-node-1.35-ubuntu.qcow2""".split()
 
 
-def furnish(daemon):
-    """A cache as it looks after some weeks. The files are sparse."""
+def furnish(folder, origin):
+    """A cache as it looks after some weeks in front of this origin. The files are sparse."""
     chance, now = random.Random(7), time.time()
+    folder.mkdir()
+    os.setxattr(folder, "user.icewell.version", b"1")
+    os.setxattr(folder, "user.icewell.origin", origin.url.encode())
     for place, name in enumerate(NAMES):
-        path = daemon.dir / name
+        path = folder / name
         with open(path, "wb") as file:
             file.truncate(int(chance.uniform(0.1, 5.5) * GIB))
         os.setxattr(path, "user.hits", str(int(chance.expovariate(1 / 90))).encode())
         used = now - 3600 * chance.uniform(0.1, 3) * (place + 0.1) ** 1.5
         os.utime(path, (used, used))
-    os.setxattr(daemon.dir / "octavia-amphora-2026.1.qcow2", "user.icewell.pinned", b"1")
+    os.setxattr(folder / "octavia-amphora-2026.1.qcow2", "user.icewell.pinned", b"1")
 
 
 def traffic(daemon, origin, end):
@@ -66,9 +69,12 @@ def main():
     folder = ROOT / "docs" / "images"
     folder.mkdir(exist_ok=True)
     origin = Origin()
-    with Daemon(origin, "--max-size", "60GiB") as daemon, Browser() as browser:
-        furnish(daemon)
-        traffic(daemon, origin, time.monotonic() + SECONDS)
+    furnished = lambda folder: furnish(folder, origin)
+    with Daemon(origin, "--max-size", "48GiB", furnish=furnished) as daemon, Browser() as browser:
+        # It goes on while the pictures are taken.
+        clients = threading.Thread(target=traffic, args=(daemon, origin, time.monotonic() + SECONDS + 60), daemon=True)
+        clients.start()
+        clients.join(SECONDS)
         origin.images["broken-2026-11-26.img"] = bytes(3 * MIB)
         daemon.get("broken-2026-11-26.img")
         for name, size in [("slow-postgres-appliance.qcow2", 190), ("slow-ci-runner-2026-11-27.qcow2", 64)]:
@@ -85,7 +91,8 @@ def main():
             take(browser, daemon.admin + "/", folder / file)
         origin.go_on.set()
         prune(daemon, 28 * GIB)
-        browser.looks("light", 1200, 1000, False)
+        daemon.get("down-for-maintenance.qcow2")
+        browser.looks("light", 1200, 1240, False)
         take(browser, daemon.admin + "/#going", folder / "page-gone.png")
 
 

@@ -212,6 +212,7 @@ class Page(unittest.TestCase):
             put(daemon, f"image-{number}", 100 * MIB, used=1_700_000_000 + number)
         self.browser.open(daemon.admin + "/")
         self.ready()
+        self.shows("#removed", "Nothing since the daemon started.")
         self.browser.click("#prune")
         until("it asks how far", lambda: self.browser.run("return document.getElementById('dialog').open"))
         self.browser.type("#prune-to", "0.2")
@@ -374,6 +375,8 @@ class Page(unittest.TestCase):
                 backgrounds.add(self.browser.run("return getComputedStyle(document.body).backgroundColor"))
                 overflow = "return document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth"
                 self.assertEqual(self.browser.run(overflow), 0, "nothing sticks out")
+                when = "return document.querySelector('#failures tbody td').offsetParent !== null"
+                self.assertTrue(self.browser.run(when), "it says when an image failed")
                 self.browser.run(axe + "; window.axe = axe")
                 found = self.browser.run_async("const done = arguments[0]; axe.run().then(r => done(r.violations))")
                 told = [(v["id"], [node["html"][:150] for node in v["nodes"]]) for v in found]

@@ -104,7 +104,8 @@ pub(crate) fn notes(known: &Known) -> Vec<Note> {
         let text = "The file system is almost full. Make room on it, or lower the limit (--max-size).";
         note(Level::Warning, text.into());
     } else if known.limit.saturating_sub(known.used) > known.available {
-        let text = "The limit is more than the file system has room for; the disk will be full before the cache is.";
+        let text = "The limit is more than the file system has room for: what is to stay free (--min-free) holds in its \
+                    place. Lower the limit (--max-size).";
         note(Level::Warning, text.into());
     }
     if known.queued > 0 && !known.can_fetch {

@@ -116,7 +116,9 @@ fn tell_how_to_try(ready: &Ready) {
         None => eprintln!("icewell: try:  curl -sD- -o /dev/null {scheme}://{listen}/PATH/OF/AN/IMAGE"),
     }
     if let Some(admin) = admin {
-        eprintln!("icewell: health and metrics on http://{admin}/ (healthz, readyz, metrics); see also: icewell ls");
+        eprintln!(
+            "icewell: see:  http://{admin}/ in a browser (healthz, readyz and metrics are there, too), or icewell status"
+        );
     }
 }
 

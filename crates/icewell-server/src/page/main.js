@@ -17,7 +17,8 @@ async function look() {
   [status, samples] = await Promise.all([ask("v1/status"), ask(`v1/history?span=${chosenSpan()}`).then((history) => history.samples)]);
   const now = { at: status.now, ...status.counters, used: status.limit.used, limit: status.limit.max_size };
   overview(status, samples, refresh);
-  charts([...samples, now]);
+  // The step that is not over yet is drawn as one with the step before: a moment alone would make a peak, or a fall to nothing.
+  charts([...(samples.length > 2 ? samples.slice(0, -1) : samples), now]);
   by("main").hidden = false;
   by("login").hidden = true;
 }

@@ -52,7 +52,7 @@ function cards(status, samples) {
   set("space-more", more.join(", "));
   forecast(status.forecast);
   set("tail", images.tail_age == null ? "–" : span(images.tail_age));
-  set("tail-more", images.tail_age == null ? "nothing would go" : "since the image that would go next was used");
+  set("tail-more", images.tail_age == null ? "no image would go" : "since the image that goes next was used");
 }
 
 function forecast(told) {
@@ -117,22 +117,23 @@ const WHYS = {
 };
 
 function removed(status) {
-  if (!status.removed?.length) return show(by("removed"));
+  const head = make("h3", {}, "Gone lately");
+  if (!status.removed.length) return show(by("removed"), head, empty("Nothing since the daemon started. What goes to make room, or because it is old, stands here with the reason; what somebody deletes by name does not."));
   const rows = status.removed.map((gone) => [
-    ["number wide", when(gone.at)], id(gone.image_id), ["number", size(gone.size)], ["full", `${WHATS[gone.what] ?? gone.what}, ${WHYS[gone.why] ?? gone.why}, last used ${ago(gone.at, gone.last_used)}`],
+    ["number", when(gone.at)], id(gone.image_id), ["number", size(gone.size)], ["full", `${WHATS[gone.what] ?? gone.what}, ${WHYS[gone.why] ?? gone.why}, last used ${ago(gone.at, gone.last_used)}`],
   ]);
-  show(by("removed"), make("h3", {}, "Gone lately"), table([["When", "number wide"], ["Image"], ["Size", "number"], ["Why"]], rows, "Removed lately"));
+  show(by("removed"), head, table([["When", "number"], ["Image"], ["Size", "number"], ["Why"]], rows, "Removed lately"));
 }
 
-const KINDS = { origin_error: "the origin failed", broken: "broken off", not_kept: "could not be kept" };
+const KINDS = { origin_error: "not fetched", broken: "broken off", not_kept: "could not be kept" };
 
 function failures(status) {
   const rows = status.failures.map((failure) => [
-    ["number wide", when(failure.at)], id(failure.image_id),
+    ["number", when(failure.at)], id(failure.image_id),
     ["full", `${KINDS[failure.kind] ?? failure.kind}: ${failure.reason}${failure.times > 1 ? ` (${count(failure.times)} times)` : ""}`],
     ["number", failure.status ? `clients got ${failure.status}` : ""],
   ]);
-  const heads = [["When", "number wide"], ["Image"], ["What happened"], ["Answer", "number"]];
+  const heads = [["When", "number"], ["Image"], ["What happened"], ["Answer", "number"]];
   show(by("failures"), rows.length ? table(heads, rows, "Recent failures") : empty("None since the daemon started."));
 }
 
