@@ -124,7 +124,7 @@ fn file_system(folders: &Folders, findings: &mut Vec<Finding>) -> Result<()> {
     findings.push(Finding::new(
         Severity::Info,
         path(),
-        format!("{}, {} of {} bytes free, {atimes}", volume.file_system, volume.available, volume.total),
+        format!("{}, {} of {} MiB free, {atimes}", volume.file_system, volume.available >> 20, volume.total >> 20),
         "",
     ));
     if volume.read_only {

@@ -106,7 +106,8 @@ fn spelt(arg: &Arg) -> String {
 
 fn meaning(arg: &Arg) -> String {
     let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
-    let mut meaning = text(&help).replace("\n\n", ". ").replace('\n', " ").replace('|', "\\|");
+    let paragraphs: Vec<_> = help.split("\n\n").map(|paragraph| text(paragraph.trim_end_matches('.'))).collect();
+    let mut meaning = paragraphs.join(". ").replace('\n', " ").replace('|', "\\|");
     if arg.get_action().takes_values() {
         let possible = arg.get_possible_values();
         let possible: Vec<&str> =

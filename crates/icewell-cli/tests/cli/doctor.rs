@@ -9,7 +9,7 @@ fn a_healthy_cache() {
     let findings = env.json(&["doctor"]);
     assert_eq!(keys(&findings[0]), ["advice", "message", "path", "severity"]);
     assert!(!column(&findings, "severity").contains(&"problem"));
-    assert!(env.ok(&["doctor"]).contains("bytes free"));
+    assert!(env.ok(&["doctor"]).contains("MiB free"));
 }
 
 #[test]

@@ -50,4 +50,5 @@ fn a_manual_page_for_every_verb() {
     assert!(page.contains("delete\\-all\\-queued\\-images"), "{page}");
     let page = std::fs::read_to_string(env.path("pages/icewell-serve.1")).unwrap();
     assert!(page.contains("ICEWELL_MAX_SIZE"), "the environment is documented");
+    assert!(page.contains("\\&icewell serve [OPTIONS]\n"), "it is typed as the help says: {page}");
 }
