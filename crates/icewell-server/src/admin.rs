@@ -94,7 +94,7 @@ pub(crate) fn start(
                             let waiting = request_log::asked(&daemon, client, started, &request);
                             let managed =
                                 manage::answer_admin(&daemon, address, &mut request, asked, &fills_stop).await;
-                            waiting.answered_by_library(managed.into()).map(HttpBody::new)
+                            waiting.answered_by_library(managed.into(), &request.method).map(HttpBody::new)
                         }
                         None => {
                             let (mut request, _) = request.into_parts();

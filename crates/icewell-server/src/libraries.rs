@@ -101,7 +101,7 @@ async fn answer(
     let (mut request, body) = request.into_parts();
     let waiting = request_log::asked(&serving.daemon, client.address, started, &request);
     let answered = route::answer(&serving.daemon, client, &mut request, Some(body), &serving.fills_stop).await;
-    Ok(waiting.answered_by_library(answered))
+    Ok(waiting.answered_by_library(answered, &request.method))
 }
 
 /// HTTP/2 names scheme and host with the target (RFC 9113 §8.3.1): a `Host` says the same to whoever comes after us.

@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue, RANGE, USER_AGENT};
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, RANGE, USER_AGENT};
 use http::request::Parts;
-use http::{Method, Response, Uri, Version};
+use http::{Method, Response, StatusCode, Uri, Version};
 use http_body::{Frame, SizeHint};
 use tracing::info;
 
@@ -67,6 +67,8 @@ pub(crate) struct Ending {
 /// A body for the library that sends it, and what is told at its end.
 pub(crate) struct Logged {
     body: HttpBody,
+    /// How many bytes it has, where that is known: a library that has them all need not ask for more.
+    length: Option<u64>,
     ending: Ending,
 }
 
@@ -100,6 +102,7 @@ pub(crate) struct Waiting<'a> {
     client: SocketAddr,
     started: Instant,
     said: Option<Box<Said>>,
+    is_answered: bool,
 }
 
 /// Notes what is known of a request before it is answered.
@@ -116,7 +119,7 @@ pub(crate) fn asked<'a>(daemon: &'a Arc<Daemon>, client: SocketAddr, started: In
             cache: None,
         })
     });
-    Waiting { daemon, client, started, said }
+    Waiting { daemon, client, started, said, is_answered: false }
 }
 
 impl Waiting<'_> {
@@ -124,6 +127,7 @@ impl Waiting<'_> {
     pub(crate) fn answered(mut self, answered: Answered) -> (Response<Body>, Ending) {
         let Answered { response, outcome } = answered;
         let headers = response.headers();
+        self.is_answered = true;
         let mut said = self.said.take();
         if let Some(said) = &mut said {
             said.cache = headers.get(CACHE_STATUS).cloned();
@@ -138,19 +142,29 @@ impl Waiting<'_> {
         (response, Ending { sent: 0, first_byte: None, ended: false, outcome, line })
     }
 
-    /// The same for a response that a library sends.
-    pub(crate) fn answered_by_library(self, answered: Answered) -> Response<Logged> {
-        let (response, ending) = self.answered(answered);
-        response.map(|body| Logged { body: body.into_http(), ending })
+    /// The same for a response that a library sends, to a request by this method.
+    pub(crate) fn answered_by_library(self, answered: Answered, method: &Method) -> Response<Logged> {
+        let (response, mut ending) = self.answered(answered);
+        let announced = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let length = announced.or_else(|| response.body().len());
+        let without = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if without || method == Method::HEAD || length == Some(0) {
+            // It is not asked for at all.
+            ending.ended();
+        }
+        response.map(|body| Logged { body: body.into_http(), length, ending })
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let Some(said) = self.said.take() else { return };
-        let (started, client, daemon) = (self.started, self.client, self.daemon.clone());
+        if self.is_answered {
+            return;
+        }
+        let (started, client, daemon, said) = (self.started, self.client, self.daemon.clone(), self.said.take());
         let (status, decision) = (CLIENT_IS_GONE, Decision::None);
-        let line = Line { started, client, status, decision, said: Some(said), daemon };
+        daemon.counters.answered(decision, status, 0, false, None);
+        let line = Line { started, client, status, decision, said, daemon };
         line.write(&Sent { bytes: 0, first_byte: None, whole: false, trace: None });
     }
 }
@@ -228,7 +242,12 @@ impl http_body::Body for Logged {
     ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         match &polled {
-            Poll::Ready(Some(Ok(frame))) => self.ending.sent(frame.data_ref().map_or(0, |data| data.len() as u64)),
+            Poll::Ready(Some(Ok(frame))) => {
+                self.ending.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
+                if self.length == Some(self.ending.sent) {
+                    self.ending.ended();
+                }
+            }
             Poll::Ready(None) => self.ending.ended(),
             _ => {}
         }

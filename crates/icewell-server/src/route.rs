@@ -1,12 +1,15 @@
 //! Where a request goes: to an image's data; in front of a Glance, to the management of the cache, or on to Glance.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, CONTENT_RANGE, HOST, HeaderValue, TRANSFER_ENCODING};
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_RANGE, EXPECT, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{Method, StatusCode, Version};
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
 use tokio::sync::watch;
 
 use crate::body::Sending;
@@ -19,6 +22,9 @@ use crate::{manage, proxy, traces};
 
 /// The form of the path of a Glance's image data.
 const ROUTE: &str = "/v2/images/{image_id}/file";
+
+/// How many bytes of a request for an image are thrown away before its answer.
+const MOST_THROWN_AWAY: usize = 256 << 10;
 
 /// Who sent a request, and by which scheme.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +91,7 @@ async fn route(
     }
     let Some(glance) = daemon.origin.glance() else {
         return match get_image::key(parts) {
-            Ok(key) => image(daemon, client, &key, None, parts, stop).await,
+            Ok(key) => image(daemon, client, &key, None, parts, body, stop).await,
             Err(response) => (*response).into(),
         };
     };
@@ -97,13 +103,52 @@ async fn route(
     // To a Glance, a `Content-Range` in a request is a range of its own kind.
     let reads = matches!(parts.method, Method::GET | Method::HEAD) && !parts.headers.contains_key(CONTENT_RANGE);
     match image_of_file(parts.uri.path()).filter(|_| reads) {
-        Some(id) => image(daemon, client, &Glance::key(id, parts.uri.query()), Some(ROUTE), parts, stop).await,
+        Some(id) => {
+            let key = Glance::key(id, parts.uri.query());
+            image(daemon, client, &key, Some(ROUTE), parts, body, stop).await
+        }
         None => proxy::pass_on(daemon, glance, client, parts, body).await.into(),
     }
 }
 
-/// Answers a request about an image, in a span where requests are traced.
+/// Answers a request about an image while what else it says is taken and thrown away: hyper notices that a client has gone
+/// only when all of its request has come. Not where the client waits to be told to go on, nor for ever.
+async fn reading_out<T>(mut body: Incoming, answer: impl Future<Output = T>) -> T {
+    let mut answer = pin!(answer);
+    let mut taken = 0;
+    while taken < MOST_THROWN_AWAY {
+        tokio::select! {
+            biased;
+            answered = &mut answer => return answered,
+            frame = body.frame() => match frame {
+                Some(Ok(frame)) => taken += frame.data_ref().map_or(0, Bytes::len),
+                Some(Err(_)) | None => break,
+            }
+        }
+    }
+    answer.await
+}
+
+/// Answers a request about an image, and reads what else it says.
 async fn image(
+    daemon: &Arc<Daemon>,
+    client: Client,
+    key: &Key,
+    route: Option<&'static str>,
+    parts: &Parts,
+    body: Option<Incoming>,
+    stop: &watch::Receiver<bool>,
+) -> Answered {
+    let more = body.filter(|body| !body.is_end_stream() && !parts.headers.contains_key(EXPECT));
+    match more {
+        None => traced(daemon, client, key, route, parts, stop).await,
+        // At a place of its own: a plain request has no room for it.
+        Some(body) => Box::pin(reading_out(body, traced(daemon, client, key, route, parts, stop))).await,
+    }
+}
+
+/// Answers a request about an image, in a span where requests are traced.
+async fn traced(
     daemon: &Arc<Daemon>,
     client: Client,
     key: &Key,

@@ -2,11 +2,12 @@
 
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::process::Command;
 use std::thread;
 
 use serde_json::Value;
 
-use crate::fixture::{Ask, Cut, Daemon, Gate, Image, Line, Origin, Reply, until};
+use crate::fixture::{Ask, Authority, Cut, Daemon, Gate, Image, Line, Origin, Reply, until};
 
 fn json(origin: &Origin) -> Daemon {
     Daemon::with(origin, &["--log-format", "json", "-v"])
@@ -85,6 +86,50 @@ fn a_client_that_goes_is_told_of_and_so_is_what_it_had() {
     let cut = line(&daemon, "/cut");
     assert_eq!((&cut["status"], &cut["whole"]), (&200.into(), &false.into()));
     assert!(cut["bytes"].as_u64().unwrap() < 3_000_000);
+}
+
+/// As above, of clients whose connections hyper serves.
+#[test]
+fn so_is_one_that_goes_from_a_request_with_a_body_or_over_http_2() {
+    let (gate, image) = (Gate::at(0), Image::new(5, 1000));
+    let gated = gate.clone();
+    let origin = Origin::new(move |request| Reply { wait: Some(gated.clone()), ..image.answer(request) });
+    let daemon = json(&origin);
+    for (target, body) in [
+        ("/chunks", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
+        ("/length", "Content-Length: 3\r\n\r\nabc"),
+    ] {
+        let mut client = Line::to(daemon.address);
+        client.say(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n{body}"));
+        until("it is asked for", || origin.seen().iter().any(|request| request.target == target));
+        drop(client);
+        assert_eq!(line(&daemon, target)["status"], 499, "{target}");
+    }
+    assert_eq!(daemon.metric("icewell_responses_total{code=\"4xx\"}"), 2);
+    let authority = Authority::new("ca");
+    let issued = authority.issue("server");
+    let args = [&["--log-format", "json", "-v"][..], &issued.options()].concat();
+    let secure = Daemon::with(&origin, &args);
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "--noproxy", "*", "--http2", "-o", "/dev/null", "--cacert"]).arg(&authority.cert);
+    let mut client = curl.arg(secure.https("/frames")).spawn().unwrap();
+    until("it is asked for", || origin.seen().iter().any(|request| request.target == "/frames"));
+    client.kill().unwrap();
+    client.wait().unwrap();
+    let gone = line(&secure, "/frames");
+    assert_eq!((&gone["status"], &gone["protocol"]), (&499.into(), &"HTTP/2.0".into()));
+    gate.open();
+}
+
+#[test]
+fn what_hyper_has_sent_to_its_end_is_whole() {
+    let origin = Origin::of(&Image::new(6, 100_000));
+    let daemon = json(&origin);
+    for (method, target) in [("GET", "/a"), ("HEAD", "/b"), ("POST", "/c"), ("GET", "/")] {
+        let answer = Ask::new(method, target).with("Content-Length", "0").of(daemon.address);
+        let told = line(&daemon, target);
+        assert_eq!((&told["status"], &told["whole"]), (&answer.status.into(), &true.into()), "{method} {target}");
+    }
 }
 
 #[test]
