@@ -37,6 +37,8 @@ pub struct Fullness {
     pub available: u64,
     /// The file system's size.
     pub total: u64,
+    /// What is to stay free of it.
+    pub floor: u64,
     /// How long the image that goes next has not been used; none where none would go.
     pub tail_age: Option<Duration>,
 }
@@ -44,8 +46,8 @@ pub struct Fullness {
 impl Fullness {
     /// The notes that a daemon would tell of it, the worst first.
     pub fn notes(self) -> Vec<Note> {
-        let Fullness { used, limit, available, total, tail_age } = self;
-        notes(&Known { used, limit, available, total, tail_age, can_fetch: true, ..Known::default() })
+        let Fullness { used, limit, available, total, floor, tail_age } = self;
+        notes(&Known { used, limit, available, total, floor, tail_age, can_fetch: true, ..Known::default() })
     }
 }
 
@@ -59,6 +61,8 @@ pub(crate) struct Known {
     /// What is free on the file system, of how much.
     pub(crate) available: u64,
     pub(crate) total: u64,
+    /// What is to stay free of it; where the limit is more than there is room for, this is the limit.
+    pub(crate) floor: u64,
     /// Failures of the last [`RECENT`] of which the origin is the cause, and those that are the cache's own.
     pub(crate) origin_failures: usize,
     pub(crate) own_failures: usize,
@@ -100,23 +104,35 @@ pub(crate) fn notes(known: &Known) -> Vec<Note> {
         let text = "The cache is over its limit: what is left is pinned, being filled, or written by somebody else.";
         note(Level::Warning, text.into());
     }
-    if known.total > 0 && known.available < known.total / 50 {
+    let little = if known.floor > 0 { known.floor.min(known.total / 50) } else { known.total / 50 };
+    if known.available < little {
         let text = "The file system is almost full. Make room on it, or lower the limit (--max-size).";
         note(Level::Warning, text.into());
-    } else if known.limit.saturating_sub(known.used) > known.available {
-        let text = "The limit is more than the file system has room for: what is to stay free (--min-free) holds in its \
-                    place. Lower the limit (--max-size).";
+    } else if known.floor == 0 && known.limit.saturating_sub(known.used) > known.available {
+        let text = "The limit is more than the file system has room for; the disk will be full before the cache is. Lower \
+                    the limit (--max-size), or say what is to stay free (--min-free).";
+        note(Level::Warning, text.into());
+    }
+    if known.available < known.floor && known.tail_age.is_none() {
+        let text = "Less is free on the file system than is to stay so (--min-free), and nothing that is cached may go: \
+                    no image is cached until there is room.";
         note(Level::Warning, text.into());
     }
     if known.queued > 0 && !known.can_fetch {
         let text = "Images are queued, and the daemon has no credentials to fetch them with (OS_* or --os-cloud).";
         note(Level::Warning, text.into());
     }
-    let is_full = known.used > known.limit - known.limit / 10;
+    let to_limit = known.limit.saturating_sub(known.used);
+    let to_floor = known.available.saturating_sub(known.floor);
+    let room = to_limit.min(to_floor);
+    let is_full = room < known.used.saturating_add(room) / 10;
     if is_full && known.tail_age.is_some_and(|age| age < Duration::from_secs(3600)) {
-        let text =
-            "The cache is full, and images go that were used within the last hour. Raise the limit (--max-size).";
-        note(Level::Warning, text.into());
+        let remedy = match to_limit <= to_floor {
+            true => "Raise the limit (--max-size).",
+            false => "It needs a larger disk, or less that is to stay free (--min-free).",
+        };
+        let text = format!("The cache is full, and images go that were used within the last hour. {remedy}");
+        note(Level::Warning, text);
     }
     notes.sort_by_key(|note| note.level == Level::Warning);
     notes
@@ -157,6 +173,13 @@ mod tests {
             (Known { can_fetch: false, queued: 0, ..well }, ""),
             (Known { used: 10 * gib, ..well }, "W"),
             (Known { used: 10 * gib, tail_age: Some(Duration::from_secs(7200)), ..well }, ""),
+            // What is to stay free is the limit, on purpose: no note but where that cannot be held, or images go too soon.
+            (Known { available: 4 * gib, floor: gib, ..well }, ""),
+            (Known { limit: 1000 * gib, floor: 20 * gib, ..well }, ""),
+            (Known { available: gib, floor: gib, tail_age: Some(Duration::from_secs(7200)), ..well }, ""),
+            (Known { available: 4 * gib, floor: 4 * gib, ..well }, "W"),
+            (Known { available: 4 * gib, floor: 5 * gib, tail_age: None, ..well }, "W"),
+            (Known { available: gib / 2, floor: gib, tail_age: None, ..well }, "WW"),
         ] {
             assert_eq!(levels(known), expected, "{known:?}");
         }

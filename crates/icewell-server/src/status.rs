@@ -295,6 +295,7 @@ fn known(daemon: &Daemon, counted: &Counted, queued: usize, draining: bool) -> K
         limit: counted.limit.max_size,
         available: counted.file_system.available,
         total: counted.file_system.total,
+        floor: counted.limit.floor(counted.file_system.total),
         origin_failures: failures.len() - own,
         own_failures: own,
         queued,

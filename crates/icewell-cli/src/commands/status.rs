@@ -146,6 +146,7 @@ pub(crate) fn run(args: &Args, context: &Context<'_>) -> Result {
         limit: limit.max_size,
         available: file_system.available,
         total: file_system.total,
+        floor: limit.floor(file_system.total),
         tail_age: found.next.as_ref().and_then(|image| SystemTime::now().duration_since(image.last_accessed).ok()),
     };
     let daemon = daemon_of(cache.dir(), &args.running);
@@ -169,7 +170,7 @@ pub(crate) fn run(args: &Args, context: &Context<'_>) -> Result {
             count: limit.count.name(),
             used: fullness.used,
             min_free: limit.min_free.map(|min_free| min_free.to_string()),
-            floor: limit.floor(file_system.total),
+            floor: fullness.floor,
         },
         file_system: FileSystem { name: file_system.name, total: file_system.total, available: file_system.available },
         health: daemon.as_ref().map_or_else(|_| notes(fullness), |daemon| daemon.seen.notes.clone()),

@@ -130,3 +130,17 @@ fn whether_it_is_well_as_far_as_the_directory_tells() {
         assert!(notes.as_array().unwrap().iter().any(found), "{notes}");
     }
 }
+
+#[test]
+fn a_limit_that_what_is_to_stay_free_stands_in_for_is_no_worry() {
+    let env = TestEnv::new();
+    let cache = env.cache();
+    let told = |min_free: &str| {
+        cache.set_limit(Limit { max_size: 1 << 60, min_free: min_free.parse().ok(), ..Limit::default() }).unwrap();
+        env.ok(&["status"])
+    };
+    let text = told("1");
+    assert!(text.contains("\nhealth:        good, as far as the directory tells\n"), "{text}");
+    let text = told("100%");
+    assert!(text.contains("\nhealth:        WARNING: Less is free on the file system than is to stay so"), "{text}");
+}

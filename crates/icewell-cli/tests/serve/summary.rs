@@ -77,6 +77,22 @@ fn the_daemon_of_the_directory_is_told_with_its_health_and_last_failure() {
 }
 
 #[test]
+fn a_full_cache_is_said_to_be_full_and_one_that_nothing_is_known_of_yet_is_not() {
+    let image = Image::new(1, 1_000_000);
+    let origin = Origin::of(&image);
+    let daemon = Daemon::with(&origin, &["--max-size", "1000000"]);
+    let admin = daemon.admin.to_string();
+    let text = status(&daemon.dir, &admin, &[]);
+    assert!(!text.contains("\nfull:"), "{text}");
+    daemon.get("/a").is(&image.bytes);
+    daemon.settles_at("a", 0);
+    until("it is said to be full", || {
+        status(&daemon.dir, &admin, &[])
+            .contains("\nfull:          now: what comes takes the place of what was not used for longest\n")
+    });
+}
+
+#[test]
 fn a_directory_named_in_another_way_is_the_daemons_own_and_another_one_is_not() {
     let temp = tempfile::tempdir().unwrap();
     fs::create_dir(temp.path().join("images")).unwrap();

@@ -157,3 +157,25 @@ fn progress(fill: &Incomplete) -> String {
     let of = fill.size.and_then(|whole| Some(format!(" of {} ({})", size(whole), percent(fill.written, whole)?)));
     format!("{written}{}, last written {last}", of.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_it_will_be_full_is_told_as_the_daemon_expects_it() {
+        for (told, line) in [
+            (r#"{"state": "full"}"#, Some("now: what comes takes the place of what was not used for longest")),
+            (r#"{"state": "steady"}"#, Some("not soon: it does not grow")),
+            (
+                r#"{"state": "growing", "bytes_per_second": 2048.0, "seconds": 172800.5}"#,
+                Some("in 2 days, if it goes on to grow by 2.00 KiB/s"),
+            ),
+            (r#"{"state": "unknown"}"#, None),
+            (r#"{}"#, None),
+        ] {
+            let forecast = serde_json::from_str(told).unwrap();
+            assert_eq!(full(&forecast).as_deref(), line, "{told}");
+        }
+    }
+}
