@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
-use crate::fixture::{Daemon, Gate, Image, Origin, icewell, icewell_command, until};
+use crate::fixture::{Daemon, Gate, Image, Line, Origin, Wire, icewell, icewell_command, until};
 
 fn top(daemon: &Daemon) -> Command {
     let mut command = icewell_command();
@@ -91,6 +91,39 @@ fn a_signal_ends_it_and_the_terminal_is_given_back_as_it_was() {
         assert!(running.wait().unwrap().success());
         assert!(echoes());
     }
+}
+
+#[test]
+fn a_signal_that_comes_while_it_asks_ends_it_before_the_next_question() {
+    let daemon = Wire::new();
+    let answer = |line: &mut Line| {
+        line.head();
+        line.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}");
+    };
+    let (ours, theirs) = terminal();
+    let stream = |fd: &OwnedFd| Stdio::from(fd.try_clone().unwrap());
+    let mut command = icewell_command();
+    // It asks at the start, at a key, and again when this test is over.
+    command.args(["top", "--admin", &daemon.address().to_string(), "--interval", "1h"]);
+    let mut running = command.stdin(stream(&theirs)).stdout(stream(&theirs)).spawn().unwrap();
+    answer(&mut daemon.accept());
+    let mut terminal = File::from(ours);
+    let mut shown = Vec::new();
+    while !String::from_utf8_lossy(&shown).contains("health") {
+        let mut piece = [0; 4096];
+        let length = terminal.read(&mut piece).unwrap();
+        shown.extend_from_slice(&piece[..length]);
+    }
+    terminal.write_all(b" ").unwrap();
+    let mut asked = daemon.accept();
+    kill_process(Pid::from_child(&running), Signal::TERM).unwrap();
+    answer(&mut asked);
+    let mut ended = None;
+    until("it ends", || {
+        ended = running.try_wait().unwrap();
+        ended.is_some()
+    });
+    assert!(ended.unwrap().success());
 }
 
 #[test]

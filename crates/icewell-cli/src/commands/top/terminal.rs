@@ -1,14 +1,14 @@
 //! A terminal that is drawn on: its other screen, without echo, given back as it was.
 
 use std::io::{self, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use console::truncate_str;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::low_level::pipe;
 
 use crate::failure::{Failure, Result};
 
@@ -32,8 +32,8 @@ pub(super) enum Key {
 /// The terminal of standard input and output. It is as before when this is dropped.
 pub(super) struct Terminal {
     before: Termios,
-    /// A signal has come that ends programs.
-    ended: Arc<AtomicBool>,
+    /// Has something to read once a signal has come that ends programs, whenever that was: also while nobody waited.
+    ended: UnixStream,
 }
 
 impl Terminal {
@@ -45,11 +45,7 @@ impl Terminal {
     pub(super) fn take() -> Result<Self> {
         let unusable = |error: rustix::io::Errno| Failure::failed(format!("cannot use the terminal: {error}"));
         let before = tcgetattr(io::stdin()).map_err(unusable)?;
-        let ended = Arc::new(AtomicBool::new(false));
-        for signal in [SIGTERM, SIGHUP, SIGINT] {
-            let noted = signal_hook::flag::register(signal, ended.clone());
-            noted.map_err(|error| Failure::failed(format!("cannot wait for signals: {error}")))?;
-        }
+        let ended = signals().map_err(|error| Failure::failed(format!("cannot wait for signals: {error}")))?;
         let mut raw = before.clone();
         raw.make_raw();
         tcsetattr(io::stdin(), OptionalActions::Now, &raw).map_err(unusable)?;
@@ -84,12 +80,13 @@ impl Terminal {
     pub(super) fn wait(&mut self, time: Duration) -> Result<Option<Key>> {
         let stdin = io::stdin();
         let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
-        match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&time)) {
-            // Another size of the window, most likely.
-            Ok(0) | Err(rustix::io::Errno::INTR) => {
-                return Ok(self.ended.load(Ordering::Relaxed).then_some(Key::Quit));
-            }
+        let mut looked_at = [PollFd::new(&stdin, PollFlags::IN), PollFd::new(&self.ended, PollFlags::IN)];
+        match poll(&mut looked_at, Some(&time)) {
+            Ok(0) => return Ok(None),
+            Ok(_) if !looked_at[1].revents().is_empty() => return Ok(Some(Key::Quit)),
             Ok(_) => {}
+            // By a signal, which may be one of those.
+            Err(rustix::io::Errno::INTR) => return self.wait(Duration::ZERO),
             Err(error) => return Err(Failure::failed(format!("cannot wait for a key: {error}"))),
         }
         let mut typed = [0; 16];
@@ -108,6 +105,15 @@ impl Drop for Terminal {
         print(END).ok();
         tcsetattr(io::stdin(), OptionalActions::Now, &self.before).ok();
     }
+}
+
+/// Where to read that a signal has come.
+fn signals() -> io::Result<UnixStream> {
+    let (read, write) = UnixStream::pair()?;
+    for signal in [SIGTERM, SIGHUP, SIGINT] {
+        pipe::register(signal, write.try_clone()?)?;
+    }
+    Ok(read)
 }
 
 fn print(text: &str) -> Result<()> {
