@@ -61,8 +61,15 @@ fn tell(command: &Command, known: &[String], depth: usize, page: &mut String) {
         }
     }
     for heading in headings {
-        write!(page, "| {} | |\n|---|---|\n", heading.unwrap_or_default()).unwrap();
-        for arg in arguments.iter().filter(|arg| arg.get_help_heading() == heading) {
+        let below: Vec<&Arg> = arguments.iter().copied().filter(|arg| arg.get_help_heading() == heading).collect();
+        let positional = below.iter().filter(|arg| arg.is_positional()).count();
+        let heading = heading.unwrap_or(match below.len() - positional {
+            0 => "Arguments",
+            _ if positional == 0 => "Options",
+            _ => "Arguments and options",
+        });
+        write!(page, "| {heading} | |\n|---|---|\n").unwrap();
+        for arg in below {
             writeln!(page, "| {} | {} |", spelt(arg), meaning(arg)).unwrap();
         }
         page.push('\n');
