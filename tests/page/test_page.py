@@ -97,6 +97,20 @@ class Page(unittest.TestCase):
         self.assertEqual(self.browser.text("#ratio"), "0 %")
         self.assert_quiet()
 
+    def test_how_much_fits_is_told_by_what_is_reached_first_the_limit_or_what_is_to_stay_free(self):
+        self.open("--max-size", "1MiB", "--min-free", "1MiB")
+        self.ready()
+        self.shows("#going-why", "1.0 MiB more fit within the limit of 1.0 MiB.")
+        self.shows("#space-more", ", of which 1.0 MiB are to stay free")
+        self.open("--max-size", "1000PiB", "--min-free", "1MiB")
+        self.ready()
+        self.shows("#going-why", " more fit on the file system, of which 1.0 MiB are to stay free.")
+        self.shows("#health", "Healthy")
+        self.open("--max-size", "1000PiB", "--min-free", "100%")
+        self.ready()
+        self.shows("#going-why", "Nothing more fits on the file system, of which ")
+        self.shows("#notes", "no image is cached until there is room")
+
     def test_failures_with_their_reasons(self):
         daemon = self.open()
         self.ready()

@@ -48,7 +48,7 @@ function cards(status, samples) {
   const more = [`${percent(part)} of ${size(limit.max_size)}`];
   if (incomplete.size) more.push(`${size(incomplete.size)} incomplete`);
   if (invalid.size) more.push(`${size(invalid.size)} failed`);
-  more.push(`${size(disk.available)} free on ${disk.name}`);
+  more.push(`${size(disk.available)} free on ${disk.name}${limit.min_free ? `, of which ${size(limit.min_free)} are to stay free` : ""}`);
   set("space-more", more.join(", "));
   forecast(status.forecast);
   set("tail", images.tail_age == null ? "–" : span(images.tail_age));
@@ -99,10 +99,14 @@ function queue(status, refresh) {
 }
 
 function next(status) {
-  const { limit, incomplete, invalid } = status;
-  const room = limit.max_size - limit.used;
+  const { limit, incomplete, invalid, file_system: disk } = status;
+  const toLimit = limit.max_size - limit.used;
+  const toFloor = disk.available - limit.min_free;
+  const room = Math.min(toLimit, toFloor);
+  const within = toLimit <= toFloor ? `within the limit of ${size(limit.max_size)}`
+    : `on the file system${limit.min_free ? `, of which ${size(limit.min_free)} are to stay free` : ""}`;
   const first = incomplete.count + invalid.count ? "Fills that were broken off or failed go first; then images" : "Images go";
-  set("going-why", `${room > 0 ? `${size(room)} more fit` : "Nothing more fits"} within the limit of ${size(limit.max_size)}. When room is needed, or the disk is full, images go. ${first} in this order, those first that were not used for longest. Pinned images stay.`);
+  set("going-why", `${room > 0 ? `${size(room)} more fit` : "Nothing more fits"} ${within}. When room is needed, or the disk is full, images go. ${first} in this order, those first that were not used for longest. Pinned images stay.`);
   const rows = status.next.map((image, at) => [
     ["number wide", `${at + 1}.`], id(image.image_id, image.name), ["number", size(image.size)], ["number", plural(image.hits, "hit", "hits")],
     ["number", `not used for ${span(Math.max(0, status.now - image.last_accessed))}`],
@@ -113,7 +117,7 @@ function next(status) {
 
 const WHATS = { image: "an image", invalid_fill: "a failed fill", abandoned_fill: "a broken-off fill" };
 const WHYS = {
-  limit: "as room was needed within the limit", disk_full: "as the disk was full", prune: "by a prune", old: "too old to be of use",
+  limit: "for room, within the limit and above what is to stay free", disk_full: "as the disk was full", prune: "by a prune", old: "too old to be of use",
 };
 
 function removed(status) {
