@@ -152,7 +152,9 @@ class WithSystemd(unittest.TestCase):
         owner = machine.run("stat", "-c", "%U:%G %a", "/var/cache/icewell", "/var/cache/icewell/debian.raw")
         self.assertEqual(owner.splitlines(), ["icewell:icewell 750", "icewell:icewell 640"])
         self.assertIn("debian.raw", machine.run("icewell", "ls"), "root finds the same directory")
-        said = machine.journal(self.begun)
+        # Whether there is room for 10 GiB is the machine's, not the package's.
+        lines = machine.journal(self.begun).splitlines()
+        said = "\n".join(line for line in lines if "the limit is more than the file system has room for" not in line)
         self.assertNotRegex(said, "WARN|ERROR|(?i:ignoring)")
         if has_landlock():
             self.assertIn("confined: ", said)
