@@ -11,17 +11,22 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::Signal;
 
 use crate::fixture::{Ask, Daemon, Gate, Image, Origin, icewell_command, until};
 
-/// The next message to systemd that begins so. Others are passed over.
+/// A test that waits longer than this has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The next message to systemd that begins so. Others are passed over, signs of life too, which do not end.
 #[track_caller]
 fn told(systemd: &UnixDatagram, begins: &str) -> String {
-    let mut message = [0; 4096];
+    let (mut message, since) = ([0; 4096], Instant::now());
     loop {
+        assert!(since.elapsed() < PATIENCE, "{begins} was not told");
         let length = systemd.recv(&mut message).unwrap_or_else(|error| panic!("{begins} was not told: {error}"));
         let text = String::from_utf8(message[..length].to_vec()).unwrap();
         if text.starts_with(begins) {
@@ -32,8 +37,7 @@ fn told(systemd: &UnixDatagram, begins: &str) -> String {
 
 fn listening_systemd(path: &Path) -> UnixDatagram {
     let systemd = UnixDatagram::bind(path).unwrap();
-    // A test that waits so long has failed.
-    systemd.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    systemd.set_read_timeout(Some(PATIENCE)).unwrap();
     systemd
 }
 
@@ -75,7 +79,7 @@ fn systemctl_status_shows_what_the_cache_does() {
     // As systemd in a container has it: a name in the abstract namespace.
     let name = format!("icewell-test-{}", std::process::id());
     let systemd = UnixDatagram::bind_addr(&UnixAddr::from_abstract_name(&name).unwrap()).unwrap();
-    systemd.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    systemd.set_read_timeout(Some(PATIENCE)).unwrap();
     let origin = Origin::of(&Image::new(1, 100_000));
     let mut command = serve(&dir, &origin.url());
     command.env("NOTIFY_SOCKET", format!("@{name}")).args(["--max-size", "3GiB"]);
@@ -124,7 +128,7 @@ fn sockets_that_are_handed_over_are_served_by_their_names() {
 fn systemd_socket_activate_starts_it_at_the_first_request() {
     let Ok(path) = Command::new("systemd-socket-activate").arg("--version").output().map(|_| "systemd-socket-activate")
     else {
-        return;
+        return eprintln!("skipped: there is no systemd-socket-activate");
     };
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("cache");
