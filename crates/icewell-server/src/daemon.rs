@@ -32,6 +32,8 @@ use crate::via::Pseudonym;
 pub(crate) struct Daemon {
     pub(crate) cache: Cache,
     pub(crate) origin: Origin,
+    /// For how long the origin may say nothing.
+    pub(crate) origin_timeout: Duration,
     /// Where fills run: not with the connections, which come and go.
     pub(crate) runtime: Handle,
     pub(crate) fills: Fills,
@@ -62,10 +64,12 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// One that is nobody to its origin, remembers no permit and serves nothing stale; its fills run on `runtime`.
     pub(crate) fn new(cache: Cache, origin: Origin, runtime: Handle) -> Self {
-        let live = Live::of(&Config::new(cache.dir().to_owned(), origin.identity().to_owned()));
+        let config = Config::new(cache.dir().to_owned(), origin.identity().to_owned());
+        let live = Live::of(&config);
         Daemon {
             cache,
             origin,
+            origin_timeout: config.origin_timeout,
             runtime,
             fills: Fills::default(),
             open_images: OpenImages::default(),

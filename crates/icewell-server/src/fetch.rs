@@ -114,6 +114,7 @@ impl Fetcher {
         Ok(Fetcher {
             daemon: Arc::new(Daemon {
                 service: session.map(Service::new),
+                origin_timeout: timeout,
                 ..Daemon::new(cache, origin, runtime.handle().clone())
             }),
             runtime,

@@ -89,6 +89,7 @@ async fn run(
         service,
         tracer,
         pseudonym,
+        origin_timeout: config.origin_timeout,
         live: watch::Sender::new(Live::of(&config)),
         permits: Permits::new(config.auth_ttl),
         management,

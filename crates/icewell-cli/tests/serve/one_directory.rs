@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use crate::fixture::{Ask, Cut, Daemon, Gate, Image, Origin, Reply, base64, digest_of, icewell_command, until};
@@ -183,4 +183,28 @@ fn who_stands_still_in_the_middle_of_an_image_is_not_waited_for() {
     answer.is(&image.bytes);
     fs::rename(daemon.dir.join("incomplete/a"), daemon.dir.join("incomplete/b")).unwrap();
     asked.head().finish().is(&image.bytes);
+}
+
+#[test]
+fn who_stands_still_in_the_middle_of_a_download_is_not_followed() {
+    let image = Image::new(9, 3_000_000);
+    let gate = Gate::at(1_000_000);
+    let (told, gated) = (image.clone(), gate.clone());
+    let origin = Origin::new(move |request| {
+        let reply = told.answer(request);
+        if request.nth == 0 { reply.gated(&gated) } else { reply }
+    });
+    let dir = Daemon::of(&origin);
+    let daemon = Daemon::start(&dir.dir, &dir.origin, &["--origin-timeout", "1s"]);
+    let mut stopped = fetch(&daemon, "a");
+    until("the other process fills", || daemon.ls("--incomplete").first().is_some_and(|row| row["active"] == true));
+    let process = stopped.id().to_string();
+    let signal = |name: &str| {
+        assert!(Command::new("kill").args([name, &process]).status().unwrap().success());
+    };
+    signal("-STOP");
+    daemon.get("/a").is(&image.bytes);
+    signal("-CONT");
+    gate.open();
+    assert!(stopped.wait().unwrap().success());
 }

@@ -84,8 +84,8 @@ impl Filler {
         End::Cached(image.map_or(Good::ByHand, |image| good(&image)))
     }
 
-    /// Follows the fill of another process, so that its clients and ours share one download. Where it breaks off, followers
-    /// go on with the origin, and the next request begins a fill of our own. Where its bytes were wrong, so are those that
+    /// Follows the fill of another process, so that its clients and ours share one download. Where it breaks off, or gets
+    /// nowhere although it had the time to ask its origin anew, as if the process had been stopped, followers go on with the origin, and the next request begins a fill of our own. Where its bytes were wrong, so are those that
     /// ours were sent.
     pub(super) async fn watch(&self, observer: Observer) -> Option<End> {
         let head = ImageHead::of_metadata(observer.size(), observer.metadata().clone());
@@ -94,11 +94,20 @@ impl Filler {
         self.daemon.open_images.watch(&image);
         self.fill.set(Progress::Filling { image: image.clone(), written: 0 });
         let observer = Arc::new(observer);
+        let (mut got_to, mut got_on) = (0, Instant::now());
         loop {
             let looking = observer.clone();
             match blocking(move || looking.look()).await {
                 Ok(Observed::Filling { .. }) if *self.stop.borrow() => return Some(End::NotKept(None)),
-                Ok(Observed::Filling { written }) => self.fill.advance(written),
+                Ok(Observed::Filling { written }) if written > got_to => {
+                    self.fill.advance(written);
+                    (got_to, got_on) = (written, Instant::now());
+                }
+                Ok(Observed::Filling { .. }) if got_on.elapsed() / 2 > self.daemon.origin_timeout => {
+                    warn!(image_id = %self.fill.key.id, "the other process stands still; it is followed no more");
+                    return Some(End::NotKept(None));
+                }
+                Ok(Observed::Filling { .. }) => {}
                 Ok(Observed::Committed) => break,
                 Ok(Observed::Ended) => return Some(ended(observer).await),
                 Err(error) => {
