@@ -21,9 +21,9 @@ use crate::output::epoch;
 
 /// Show health, counts, sizes, the limit, hits, fills under way, what goes next, and the daemon
 ///
-/// All but the last is what the directory tells by itself. A running daemon is asked too, if it answers and serves this
-/// directory; its address and token are taken from the daemon's settings where no option names them. The exit status says
-/// nothing of it.
+/// It is what the directory tells by itself. A running daemon is asked too, if it answers and serves this directory;
+/// its address and token are taken from the daemon's settings where no option names them. The exit status says nothing
+/// of it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
