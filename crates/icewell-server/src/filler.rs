@@ -7,9 +7,9 @@
 //! 5. Bytes go to the library's `Writer`, on a thread of its own; followers are told of each step.
 //! 6. Verified, the last bytes are let go; then the image is committed.
 //!
-//! The fill goes on whoever listens. A break of the origin in the middle is healed by asking for the rest.
-//! In whose name the origin is asked, [`asking`] says; who else fills it, [`elsewhere`]; the last two steps are [`transfer`]'s, breaks on the way
-//! [`healing`]'s; how a fill ends without an image is worded in [`ending`].
+//! The fill goes on whoever listens. A break of the origin in the middle is healed by asking for the rest. In whose
+//! name the origin is asked, [`asking`] says; who else fills it, [`elsewhere`]; the last two steps are [`transfer`]'s,
+//! breaks on the way [`healing`]'s; how a fill ends without an image is worded in [`ending`].
 
 mod asking;
 mod elsewhere;

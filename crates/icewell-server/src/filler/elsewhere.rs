@@ -84,8 +84,9 @@ impl Filler {
         End::Cached(image.map_or(Good::ByHand, |image| good(&image)))
     }
 
-    /// Follows the fill of another process, so that its clients and ours share one download. Where it breaks off, or gets
-    /// nowhere although it had the time to ask its origin anew, as if the process had been stopped, followers go on with the origin, and the next request begins a fill of our own. Where its bytes were wrong, so are those that
+    /// Follows the fill of another process, so that its clients and ours share one download. Where it breaks off, or
+    /// gets nowhere although it had the time to ask its origin anew, as if the process had been stopped, followers go
+    /// on with the origin, and the next request begins a fill of our own. Where its bytes were wrong, so are those that
     /// ours were sent.
     pub(super) async fn watch(&self, observer: Observer) -> Option<End> {
         let head = ImageHead::of_metadata(observer.size(), observer.metadata().clone());
